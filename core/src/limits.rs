@@ -1,0 +1,89 @@
+//! Every limit of the protocol, with its reason.
+//!
+//! One file, so that a reader sees how the limits relate; the assertions at the end fail the
+//! build when a change breaks a relation. Each limit is tested at its value and one past it.
+
+/// Length of an encoded group element or scalar in bytes (RFC 9496, section 4.3.2).
+pub const ELEMENT_BYTES: usize = 32;
+
+/// Length of a DLEQ proof in bytes: challenge and response, one scalar each (RFC 9497, 2.2.1).
+pub const PROOF_BYTES: usize = 64;
+
+/// Most elements in one evaluated batch, 128 KiB on the wire.
+///
+/// Larger batches save nothing (the proof is amortized long before) and make a lost answer dearer.
+pub const BATCH_ELEMENTS_MAX: usize = 4_096;
+
+/// Sizes to which the batches of a discovery are padded, ascending.
+///
+/// A server that sees a batch learns the class, not the number of contacts. Powers of two keep
+/// the padding below half of a batch. A larger address book is sent as several batches of the
+/// largest class, so that all its batches look alike.
+pub const PADDING_CLASSES: [usize; 7] = [16, 32, 64, 128, 256, 512, 1_024];
+
+/// Length of an opaque identifier in bytes, after the `id:` prefix.
+pub const OPAQUE_BYTES_MAX: usize = 128;
+
+/// Digits of an E.164 number without the plus sign (ITU-T E.164, section 6.2.1).
+pub const E164_DIGITS_MAX: usize = 15;
+
+/// Length of an e-mail address in bytes (RFC 5321, section 4.5.3.1.3, without brackets).
+pub const MAILTO_BYTES_MAX: usize = 254;
+
+/// Length of the local part of an e-mail address in bytes (RFC 5321, section 4.5.3.1.1).
+pub const MAILTO_LOCAL_BYTES_MAX: usize = 64;
+
+/// Length of an opened label in bytes: an account id such as a UUID.
+pub const LABEL_BYTES: usize = 16;
+
+/// Length of the authentication tag of a sealed label or row in bytes (RFC 8452).
+pub const SEAL_BYTES: usize = 16;
+
+/// Length of a sealed label in bytes.
+pub const SEALED_LABEL_BYTES: usize = LABEL_BYTES + SEAL_BYTES;
+
+/// Length of a tenant name in bytes, `[a-z0-9-]`.
+pub const TENANT_BYTES_MAX: usize = 32;
+
+/// Length of an account pseudonym in bytes.
+pub const PSEUDONYM_BYTES: usize = 16;
+
+/// Length of a bearer credential in bytes before its text encoding; a longer one is not parsed.
+pub const CREDENTIAL_BYTES_MAX: usize = 128;
+
+/// Members for which a snapshot segment is planned; see `set::Universe`.
+pub const SEGMENT_MEMBERS_TARGET: u64 = 24_576;
+
+/// Members of a directory; `k = 13` segments bits at the target above.
+pub const DIRECTORY_MEMBERS_MAX: u64 = 200_000_000;
+
+/// Length of an encoded manifest in bytes: 8,192 segments of 72 bytes and a header.
+pub const MANIFEST_BYTES_MAX: usize = 640 * 1_024;
+
+/// Length of an encoded set segment in bytes.
+///
+/// A segment holds at most 1.5 times its planned members at under 3 bytes each, unless tags were
+/// ground to fall into one segment; ten times the plan is refused.
+pub const SEGMENT_BYTES_MAX: usize = 1 << 20;
+
+/// Length of one chunk of a streamed segment or label array in bytes.
+pub const CHUNK_BYTES: usize = 128 * 1_024;
+
+/// Length of one gRPC message in bytes, either way.
+///
+/// The largest is a registration chunk (elements and labels) or an evaluated batch with proof.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+#[expect(clippy::indexing_slicing, reason = "a constant: out of bounds fails the build")]
+const _: () = {
+    assert!(BATCH_ELEMENTS_MAX <= 65_535, "RFC 9497 composites index elements in two bytes");
+    assert!(PADDING_CLASSES[PADDING_CLASSES.len() - 1] <= BATCH_ELEMENTS_MAX);
+    assert!(BATCH_ELEMENTS_MAX * (ELEMENT_BYTES + LABEL_BYTES) + 4_096 <= MESSAGE_BYTES_MAX);
+    assert!(CHUNK_BYTES + 4_096 <= MESSAGE_BYTES_MAX);
+    assert!(MANIFEST_BYTES_MAX + 4_096 <= MESSAGE_BYTES_MAX);
+    let mut i = 1;
+    while i < PADDING_CLASSES.len() {
+        assert!(PADDING_CLASSES[i - 1] < PADDING_CLASSES[i], "classes ascend");
+        i += 1;
+    }
+};
