@@ -123,7 +123,8 @@ fn decode_segment(input: &mut Reader<'_>) -> Result<SegmentInfo, ManifestError> 
 fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     let classes = &manifest.policy.padding_classes;
     let ascending = classes.is_sorted_by(|a, b| a < b);
-    let in_range = classes.iter().all(|&class| (1..=BATCH_ELEMENTS_MAX as u32).contains(&class));
+    let in_range =
+        classes.iter().all(|&class| (1..=BATCH_ELEMENTS_MAX).contains(&(class as usize)));
     let segments_fit =
         manifest.segments.iter().all(|segment| segment.set_bytes as usize <= SEGMENT_BYTES_MAX);
     let consistent = !classes.is_empty()

@@ -1,0 +1,110 @@
+//! The task that publishes: some time after a change, or when told to. One publication at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Directory, DirectoryError, snapshot::Snapshot};
+
+/// After a failed publication the next attempt waits at least this long.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Requests that may wait for a publication; more than operators have hands.
+const REQUESTS_MAX: usize = 16;
+
+type Reply = oneshot::Sender<Result<Arc<Snapshot>, DirectoryError>>;
+
+/// Publishes a directory's changes; see [`Publisher::run`].
+#[derive(Debug)]
+pub struct Publisher {
+    directory: Arc<Directory>,
+    delay: Duration,
+    requests: mpsc::Receiver<Reply>,
+}
+
+/// Asks the publisher to publish now. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PublishHandle {
+    requests: mpsc::Sender<Reply>,
+}
+
+impl PublishHandle {
+    /// Publishes everything registered before the call and returns what is published then.
+    ///
+    /// # Errors
+    /// [`DirectoryError`]; `None` if too many requests wait already, or the publisher has stopped.
+    pub async fn publish_now(&self) -> Option<Result<Arc<Snapshot>, DirectoryError>> {
+        let (reply, result) = oneshot::channel();
+        self.requests.try_send(reply).ok()?;
+        result.await.ok()
+    }
+}
+
+impl Publisher {
+    /// A publisher that lets changes gather for `delay` before it publishes them together.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, delay: Duration) -> (Self, PublishHandle) {
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        (Self { directory, delay, requests }, PublishHandle { requests: sender })
+    }
+
+    /// Runs until stopped.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut due: Option<Instant> = None;
+        loop {
+            let deadline = due;
+            let timer = async {
+                match deadline {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.directory.changed.notified() => {
+                    due.get_or_insert_with(|| Instant::now() + self.delay);
+                }
+                () = timer => due = self.publish(None).await,
+                request = self.requests.recv() => match request {
+                    Some(reply) => due = self.publish(Some(reply)).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Publishes, answers, and says when to try again if it failed.
+    async fn publish(&self, reply: Option<Reply>) -> Option<Instant> {
+        let started = Instant::now();
+        let result = self.directory.publish().await;
+        let retry = match &result {
+            Ok(snapshot) => {
+                tracing::info!(
+                    snapshot = snapshot.manifest.snapshot,
+                    version = snapshot.manifest.version,
+                    members = snapshot.manifest.members(),
+                    elapsed_ms = elapsed_ms(started),
+                    "published"
+                );
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "publication failed; the last snapshot stays");
+                Some(Instant::now() + RETRY_DELAY.max(self.delay))
+            }
+        };
+        if let Some(reply) = reply {
+            // Whoever asked may have gone.
+            drop(reply.send(result));
+        }
+        retry
+    }
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,66 @@
+//! The rpcs: admission, then the directory, then the answer. No rpc computes anything itself.
+
+mod admin;
+mod discovery;
+mod registry;
+mod watch;
+
+use acquaint_core::limits::{BATCH_ELEMENTS_MAX, ELEMENT_BYTES};
+use acquaint_proto::{Reason, Refusal};
+
+pub use admin::AdminRpc;
+pub use discovery::DiscoveryRpc;
+pub use registry::RegistryRpc;
+
+use crate::{
+    admission::store_refusal,
+    directory::DirectoryError,
+    evaluator::{Evaluator, EvaluatorError, Reservation},
+};
+
+/// Reserves room for the elements of a packed field, after a look at its length: what is refused
+/// here has cost nothing.
+fn reserve(
+    evaluator: &Evaluator,
+    field: &'static str,
+    bytes: &[u8],
+) -> Result<Reservation, Refusal> {
+    let n_elements = bytes.len() / ELEMENT_BYTES;
+    let whole = bytes.len().is_multiple_of(ELEMENT_BYTES);
+    if !whole || !(1..=BATCH_ELEMENTS_MAX).contains(&n_elements) {
+        return Err(Refusal::new(Reason::BatchSize).field(field));
+    }
+    let n_elements = u32::try_from(n_elements).expect("at most BATCH_ELEMENTS_MAX");
+    evaluator.reserve(n_elements).map_err(|error| evaluator_refusal(&error))
+}
+
+fn evaluator_refusal(error: &EvaluatorError) -> Refusal {
+    match error {
+        EvaluatorError::QueueFull { retry_after } => {
+            Refusal::new(Reason::QueueFull).retry_after(*retry_after)
+        }
+        EvaluatorError::Panicked => {
+            tracing::error!("a job of the evaluator panicked");
+            Refusal::new(Reason::Internal)
+        }
+    }
+}
+
+/// The one mapping of directory errors to refusals; `field` is the field that holds elements.
+fn directory_refusal(error: &DirectoryError, field: &'static str) -> Refusal {
+    match error {
+        DirectoryError::Epoch => Refusal::new(Reason::EpochUnknown).field("epoch"),
+        DirectoryError::Element(error) => Refusal::from(*error).field(field),
+        DirectoryError::LabelLength => Refusal::new(Reason::LabelLength).field("labels"),
+        DirectoryError::Full => Refusal::new(Reason::DirectoryFull),
+        DirectoryError::Evaluator(error) => evaluator_refusal(error),
+        DirectoryError::Store(error) => store_refusal(error),
+        DirectoryError::Row(_)
+        | DirectoryError::Snapshot(_)
+        | DirectoryError::ForeignKeys
+        | DirectoryError::Key(_) => {
+            tracing::error!(%error, "the directory failed");
+            Refusal::new(Reason::Internal)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `RegistryService`: what the operator's back end calls.
+
+use std::sync::Arc;
+
+use acquaint_core::{credential::Scope, limits::MESSAGE_BYTES_MAX};
+use acquaint_proto::{
+    Reason, Refusal,
+    v1::{
+        RegisterRequest, RegisterResponse, RegistryServiceEvaluateRequest,
+        RegistryServiceEvaluateResponse, RegistryServiceGetManifestRequest,
+        RegistryServiceGetManifestResponse, UnregisterRequest, UnregisterResponse,
+        registry_service_server::{RegistryService, RegistryServiceServer},
+    },
+};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{directory_refusal, reserve, watch::watched};
+use crate::{
+    admission::Gate,
+    directory::{Directory, Entries},
+    evaluator::Evaluator,
+    store::Applied,
+};
+
+/// Answers `RegistryService`.
+#[derive(Debug)]
+pub struct RegistryRpc {
+    gate: Arc<Gate>,
+    directory: Arc<Directory>,
+    evaluator: Evaluator,
+}
+
+impl RegistryRpc {
+    /// The service, with its message limits.
+    #[must_use]
+    pub fn service(
+        gate: Arc<Gate>,
+        directory: Arc<Directory>,
+        evaluator: Evaluator,
+    ) -> RegistryServiceServer<Self> {
+        RegistryServiceServer::new(Self { gate, directory, evaluator })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}
+
+/// Stores one chunk; durable when this returns.
+async fn register(
+    directory: &Directory,
+    evaluator: &Evaluator,
+    request: RegisterRequest,
+) -> Result<Applied, Refusal> {
+    let RegisterRequest { epoch, elements, labels, hidden } = request;
+    let refused = |error| directory_refusal(&error, "elements");
+    directory.check_epoch(epoch).map_err(refused)?;
+    let reservation = reserve(evaluator, "elements", &elements)?;
+    let entries = Entries { elements, labels, hidden };
+    directory.register(&reservation, entries).await.map_err(refused)
+}
+
+/// Acknowledges each chunk after its durable write, in order; ends at the first refusal.
+fn acknowledgments(
+    directory: Arc<Directory>,
+    evaluator: Evaluator,
+    chunks: Streaming<RegisterRequest>,
+) -> impl stream::Stream<Item = Result<RegisterResponse, Status>> + Send {
+    stream::try_unfold((chunks, 0_u64), move |(mut chunks, acknowledged)| {
+        let (directory, evaluator) = (Arc::clone(&directory), evaluator.clone());
+        async move {
+            let Some(request) = chunks.message().await? else {
+                tracing::info!(chunks = acknowledged, "registration stream complete");
+                return Ok(None);
+            };
+            let applied = register(&directory, &evaluator, request).await?;
+            let response = RegisterResponse {
+                chunks: acknowledged + 1,
+                version: applied.version,
+                added: applied.added,
+                updated: applied.updated,
+            };
+            Ok(Some((response, (chunks, acknowledged + 1))))
+        }
+    })
+}
+
+#[async_trait]
+impl RegistryService for RegistryRpc {
+    async fn get_manifest(
+        &self,
+        request: Request<RegistryServiceGetManifestRequest>,
+    ) -> Result<Response<RegistryServiceGetManifestResponse>, Status> {
+        watched("Registry.GetManifest", async {
+            self.gate.admit(request.metadata(), Scope::Register)?;
+            let manifest = Some(self.directory.current().signed.clone().into());
+            Ok(Response::new(RegistryServiceGetManifestResponse { manifest }))
+        })
+        .await
+    }
+
+    async fn evaluate(
+        &self,
+        request: Request<RegistryServiceEvaluateRequest>,
+    ) -> Result<Response<RegistryServiceEvaluateResponse>, Status> {
+        watched("Registry.Evaluate", async {
+            self.gate.admit(request.metadata(), Scope::Register)?;
+            let RegistryServiceEvaluateRequest { epoch, blinded_elements } = request.into_inner();
+            let refused = |error| directory_refusal(&error, "blinded_elements");
+            self.directory.check_epoch(epoch).map_err(refused)?;
+            let reservation = reserve(&self.evaluator, "blinded_elements", &blinded_elements)?;
+            let batch = self
+                .directory
+                .parse_batch(&reservation, blinded_elements)
+                .await
+                .map_err(refused)?;
+            let evaluation = self.directory.evaluate(&reservation, batch).await.map_err(refused)?;
+            let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
+            Ok(Response::new(RegistryServiceEvaluateResponse {
+                evaluated_elements: evaluation.elements.concat().into(),
+                proof: proof.to_bytes().to_vec().into(),
+            }))
+        })
+        .await
+    }
+
+    type RegisterStream = BoxStream<'static, Result<RegisterResponse, Status>>;
+
+    async fn register(
+        &self,
+        request: Request<Streaming<RegisterRequest>>,
+    ) -> Result<Response<Self::RegisterStream>, Status> {
+        watched("Register", async {
+            self.gate.admit(request.metadata(), Scope::Register)?;
+            let (directory, evaluator) = (Arc::clone(&self.directory), self.evaluator.clone());
+            let stream = acknowledgments(directory, evaluator, request.into_inner());
+            Ok(Response::new(stream.boxed()))
+        })
+        .await
+    }
+
+    async fn unregister(
+        &self,
+        request: Request<UnregisterRequest>,
+    ) -> Result<Response<UnregisterResponse>, Status> {
+        watched("Unregister", async {
+            self.gate.admit(request.metadata(), Scope::Register)?;
+            let UnregisterRequest { epoch, elements } = request.into_inner();
+            let refused = |error| directory_refusal(&error, "elements");
+            self.directory.check_epoch(epoch).map_err(refused)?;
+            let reservation = reserve(&self.evaluator, "elements", &elements)?;
+            let applied =
+                self.directory.unregister(&reservation, elements).await.map_err(refused)?;
+            Ok(Response::new(UnregisterResponse {
+                removed: applied.removed,
+                version: applied.version,
+            }))
+        })
+        .await
+    }
+}

@@ -1,0 +1,186 @@
+//! The embedded store: one redb file, one writing thread.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::connection::{self, Connection, Opener, guarded};
+use super::execute::{self, Command, Reply};
+use super::writer::{Job, Pacing, QUEUE_COMMANDS_MAX, Writer};
+use super::{
+    Applied, Change, ChargeOutcome, ChargeRequest, Handle, Head, Publication, Store, StoreError,
+    tables,
+};
+use crate::admission::bucket::{QuotaPolicy, QuotaState};
+
+/// The [`Store`] in one redb file, held by one process.
+///
+/// Writes of concurrent callers share their commits. After a failed write the store reopens the
+/// file by itself, at most once a second; until that succeeds everything fails. Reads never wait
+/// for writes. Dropping the store finishes the writes already accepted, and blocks for as long.
+pub struct RedbStore {
+    connection: Arc<Connection>,
+    /// `None` once closed.
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    /// How the thread ended, once it has.
+    ended: watch::Receiver<Option<Result<(), StoreError>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RedbStore {
+    /// Opens the store at `path`, or creates one that only its owner can read (mode 0600).
+    ///
+    /// `key_check` is a value derived from the storage key; a store remembers the one it was
+    /// created with. Opening verifies the checksum of every page, so it takes time in proportion
+    /// to the size of the file, and blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyOpen`], [`StoreError::WrongKey`], [`StoreError::SchemaVersion`],
+    /// [`StoreError::Corrupt`], [`StoreError::Io`] or [`StoreError::Full`]; what an existing file
+    /// holds is then unchanged.
+    pub fn open(path: impl AsRef<Path>, key_check: [u8; 32]) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        guarded(|| connection::create_if_absent(&path, &key_check))
+            .map_err(|fault| fault.reading(&path))?;
+        let file = path.clone();
+        let opener = Box::new(move || connection::open_existing(&file));
+        Self::with_opener(&path, opener, key_check, Pacing::DEFAULT)
+    }
+
+    /// Opens whatever `opener` yields; `path` is for messages.
+    pub(super) fn with_opener(
+        path: &Path,
+        opener: Opener,
+        key_check: [u8; 32],
+        pacing: Pacing,
+    ) -> Result<Self, StoreError> {
+        let connection = Arc::new(Connection::open(path, opener, key_check)?);
+        let (queue, jobs) = mpsc::channel(QUEUE_COMMANDS_MAX);
+        let (end, ended) = watch::channel(None);
+        let writer = Writer::new(Arc::clone(&connection), pacing);
+        let thread = thread::Builder::new()
+            .name("acquaint-store".to_owned())
+            .spawn(move || {
+                let outcome = writer.serve(jobs);
+                end.send_replace(Some(outcome));
+            })
+            .map_err(|error| StoreError::Io { kind: error.kind(), path: path.to_owned() })?;
+        Ok(Self { connection, queue: Mutex::new(Some(queue)), ended, thread: Some(thread) })
+    }
+
+    /// Hands a command to the writing thread and waits for its answer.
+    pub(super) async fn submit(&self, command: Command) -> Result<Reply, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = queue.ok_or(StoreError::Closed)?;
+        queue.send(Job { command, reply }).await.map_err(|_| StoreError::Closed)?;
+        drop(queue);
+        answer.await.unwrap_or(Err(StoreError::Interrupted))
+    }
+
+    fn stop_accepting(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+#[async_trait]
+impl Store for RedbStore {
+    async fn apply(
+        &self,
+        epoch: u32,
+        changes: Vec<Change>,
+        at_unix_s: u64,
+    ) -> Result<Applied, StoreError> {
+        match self.submit(Command::Apply { epoch, changes, at_unix_s }).await? {
+            Reply::Applied(applied) => Ok(applied),
+            Reply::Charged(_) | Reply::Published => Err(StoreError::Interrupted),
+        }
+    }
+
+    async fn charge(&self, request: ChargeRequest) -> Result<ChargeOutcome, StoreError> {
+        match self.submit(Command::Charge(request)).await? {
+            Reply::Charged(outcome) => Ok(outcome),
+            Reply::Applied(_) | Reply::Published => Err(StoreError::Interrupted),
+        }
+    }
+
+    async fn quota(
+        &self,
+        account: &[u8; 16],
+        policy: &QuotaPolicy,
+        now_ms: u64,
+    ) -> Result<QuotaState, StoreError> {
+        // One row, nearly always cached: microseconds, too little to leave the runtime for.
+        self.connection.read(|snapshot| {
+            execute::quota(&snapshot.open_table(tables::QUOTAS)?, account, policy, now_ms)
+        })
+    }
+
+    async fn record_publication(&self, publication: Publication) -> Result<(), StoreError> {
+        match self.submit(Command::Publish(publication)).await? {
+            Reply::Published => Ok(()),
+            Reply::Applied(_) | Reply::Charged(_) => Err(StoreError::Interrupted),
+        }
+    }
+
+    fn last_publication(&self) -> Result<Option<Publication>, StoreError> {
+        self.connection.read(|snapshot| {
+            execute::read_last_publication(&snapshot.open_table(tables::PUBLICATIONS)?)
+        })
+    }
+
+    fn head(&self) -> Result<Head, StoreError> {
+        self.connection.read(|snapshot| execute::read_head(&snapshot.open_table(tables::COUNTERS)?))
+    }
+
+    fn scan(
+        &self,
+        epoch: u32,
+        row: &mut dyn FnMut(&Handle, &[u8]) -> ControlFlow<()>,
+    ) -> Result<Head, StoreError> {
+        let (head, mut rows) = self.connection.read(|snapshot| {
+            let head = execute::read_head(&snapshot.open_table(tables::COUNTERS)?)?;
+            let first = tables::row_key(epoch, &Handle::new([0; Handle::BYTES]));
+            let last = tables::row_key(epoch, &Handle::new([0xff; Handle::BYTES]));
+            let rows = snapshot.open_table(tables::ROWS)?;
+            Ok((head, rows.range::<&[u8; 36]>(&first..=&last)?))
+        })?;
+        // Only redb is guarded: a panic of the callback is the caller's and goes to the caller.
+        let mut next = || guarded(|| Ok(rows.next().transpose()?));
+        while let Some((key, sealed)) = next().map_err(|fault| self.connection.reading(fault))? {
+            let handle = tables::row_handle(key.value()).ok_or(StoreError::Corrupt)?;
+            if row(&handle, sealed.value()).is_break() {
+                break;
+            }
+        }
+        Ok(head)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.stop_accepting();
+        let mut ended = self.ended.clone();
+        let outcome = ended.wait_for(Option::is_some).await;
+        outcome.map_or(Err(StoreError::Interrupted), |end| end.clone().unwrap_or(Ok(())))
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.stop_accepting();
+        // Otherwise a process could end, or open the file again, before the thread is done.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! The redb store as a file: the contract, and what concerns the file itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+
+use super::conformance::{Harness, conformance};
+use super::*;
+use crate::store::tables::{self, Operation};
+use crate::store::{REPEAT_FREE_MS, RedbStore};
+
+pub(super) struct RedbFile {
+    directory: tempfile::TempDir,
+}
+
+impl RedbFile {
+    pub(super) fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.path().join("store.redb")
+    }
+
+    pub(super) fn try_open(&self) -> Result<RedbStore, StoreError> {
+        RedbStore::open(self.path(), KEY_CHECK)
+    }
+}
+
+impl Harness for RedbFile {
+    fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.try_open().unwrap())
+    }
+}
+
+conformance! {
+    RedbFile::new();
+    random_operations,
+    changes_without_effect_leave_no_trace,
+    a_scan_is_ordered_and_may_stop,
+    a_scan_sees_one_snapshot,
+    parallel_charges_grant_exactly_the_limit,
+    a_refusal_in_a_group_concerns_only_itself,
+    a_repeat_is_charged_once,
+    publications_come_in_order,
+    a_closed_store_says_so,
+}
+
+#[tokio::test]
+async fn a_store_is_open_once() {
+    let file = RedbFile::new();
+    let store = file.try_open().unwrap();
+    assert_eq!(file.try_open().unwrap_err(), StoreError::AlreadyOpen);
+    store.close().await.unwrap();
+    let again = file.try_open().unwrap();
+    drop(again);
+    drop(store);
+    file.try_open().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_new_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = RedbFile::new();
+    let _store = file.try_open().unwrap();
+    let mode = std::fs::metadata(file.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn another_key_is_refused_and_changes_nothing() {
+    let file = RedbFile::new();
+    let store = file.try_open().unwrap();
+    store.apply(1, vec![put(1, b"a")], 1).await.unwrap();
+    drop(store);
+    let wrong = RedbStore::open(file.path(), [8; 32]).unwrap_err();
+    assert_eq!(wrong, StoreError::WrongKey);
+    assert_eq!(file.try_open().unwrap().head().unwrap().entries, 1);
+}
+
+#[test]
+fn another_schema_is_refused() {
+    let file = RedbFile::new();
+    drop(file.try_open().unwrap());
+    for found in [0, 2, u32::MAX] {
+        edit(&file, tables::META, tables::META_SCHEMA, &found.to_be_bytes());
+        let expected = StoreError::SchemaVersion { found, supported: 1 };
+        assert_eq!(file.try_open().unwrap_err(), expected);
+    }
+    edit(&file, tables::META, tables::META_SCHEMA, b"no number");
+    assert_eq!(file.try_open().unwrap_err(), StoreError::Corrupt);
+}
+
+fn edit(file: &RedbFile, table: TableDefinition<'_, &[u8], &[u8]>, key: &[u8], value: &[u8]) {
+    let database = Database::open(file.path()).unwrap();
+    let txn = database.begin_write().unwrap();
+    txn.open_table(table).unwrap().insert(key, value).unwrap();
+    txn.commit().unwrap();
+}
+
+#[test]
+fn a_missing_directory_is_an_io_error() {
+    let file = RedbFile::new();
+    let path = file.path().join("nowhere");
+    let Err(StoreError::Io { kind, path: named }) = RedbStore::open(&path, KEY_CHECK) else {
+        panic!("opened")
+    };
+    assert_eq!((kind, named), (std::io::ErrorKind::NotFound, path));
+}
+
+#[tokio::test]
+async fn the_change_log_tells_everything_in_order() {
+    let file = RedbFile::new();
+    let store = file.try_open().unwrap();
+    store.apply(3, vec![put(2, b"b"), put(1, b"a")], 10).await.unwrap();
+    store.apply(4, vec![put(1, b"c")], 11).await.unwrap();
+    store.apply(3, vec![remove(1), put(2, b"b"), remove(5)], 12).await.unwrap();
+    drop(store);
+    let database = Database::open(file.path()).unwrap();
+    let log = database.begin_read().unwrap().open_table(tables::CHANGES).unwrap();
+    let found: Vec<_> = log
+        .iter()
+        .unwrap()
+        .map(|entry| entry.map(|(k, v)| (u64::from_be_bytes(*k.value()), *v.value())).unwrap())
+        .collect();
+    let mut first = [handle(1), handle(2)];
+    first.sort();
+    let record = tables::change_record;
+    let expected = vec![
+        (1, record(Operation::Put, 3, &first[0], 10)),
+        (2, record(Operation::Put, 3, &first[1], 10)),
+        (3, record(Operation::Put, 4, &handle(1), 11)),
+        (4, record(Operation::Remove, 3, &handle(1), 12)),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn expired_charges_are_purged() {
+    let file = RedbFile::new();
+    let store = file.try_open().unwrap();
+    for batch in 0..20 {
+        store.charge(request(1, batch, 1)).await.unwrap();
+    }
+    // A charge that was renewed after its time must not be forgotten with its old self.
+    let later = |batch, ms| ChargeRequest { now_ms: NOW_MS + ms, ..request(1, batch, 1) };
+    for batch in 0..2 {
+        let renewed = store.charge(later(batch, REPEAT_FREE_MS + 1)).await.unwrap();
+        assert_eq!(charged(renewed), Some(1));
+    }
+    let repeat = store.charge(later(0, 2 * REPEAT_FREE_MS)).await.unwrap();
+    assert_eq!(charged(repeat), Some(0));
+    drop(store);
+    let database = Database::open(file.path()).unwrap();
+    let snapshot = database.begin_read().unwrap();
+    assert_eq!(snapshot.open_table(tables::CHARGES).unwrap().len().unwrap(), 2);
+    assert_eq!(snapshot.open_table(tables::CHARGE_TIMES).unwrap().len().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn refusals_repeats_and_queries_leave_the_file_alone() {
+    let file = RedbFile::new();
+    let store = file.try_open().unwrap();
+    store.charge(request(1, 1, 1_000)).await.unwrap();
+    let before = std::fs::read(file.path()).unwrap();
+    for batch in 0..50 {
+        store.charge(request(1, batch, 1_000)).await.unwrap();
+        store.charge(request(2, batch, 1_001)).await.unwrap();
+        store.quota(&[3; 16], &POLICY, NOW_MS).await.unwrap();
+        store.apply(1, vec![remove(batch)], 1).await.unwrap();
+    }
+    assert!(std::fs::read(file.path()).unwrap() == before);
+}
+
+#[test]
+fn nothing_sensitive_is_printed() {
+    let shown = format!(
+        "{:?} {:?} {:?} {:?} {:?}",
+        Handle::new([0xab; 32]),
+        Change::Put { handle: Handle::new([0xab; 32]), sealed: vec![0xab; 9] },
+        Change::Remove { handle: Handle::new([0xab; 32]) },
+        ChargeRequest { account: [0xab; 16], digest: [0xab; 32], ..request(1, 1, 1) },
+        Publication { signature: [0xab; 64], manifest: vec![0xab; 9], ..publication(1) },
+    );
+    assert!(!shown.contains("171") && !shown.to_lowercase().contains("ab,"), "{shown}");
+    assert!(shown.starts_with("Handle(REDACTED) Put(REDACTED) Remove(REDACTED)"), "{shown}");
+}
