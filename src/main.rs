@@ -1,1 +1,83 @@
-fn main() {}
+//! `acquaint`: private contact discovery. One binary: server, registrar, client, demo.
+
+mod commands;
+mod configuration;
+mod connection;
+mod demo;
+mod logging;
+mod output;
+mod tls;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::{Format, Outcome};
+
+/// Private contact discovery: who in an address book already uses the messenger, without the
+/// server learning who is in the address book.
+#[derive(Debug, Parser)]
+#[command(name = "acquaint", version, max_term_width = 100)]
+struct Arguments {
+    /// Print one JSON object on standard output, for machines.
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole system at work, in this process, on fictional people.
+    Demo(demo::Arguments),
+    /// Make keys, a TLS certificate for trying out, and a commented configuration.
+    Init(commands::init::Arguments),
+    /// Run the server.
+    Serve(commands::serve::Arguments),
+    /// Make credentials.
+    #[command(subcommand)]
+    Credential(commands::credential::Command),
+    /// Tell the server who is registered.
+    #[command(subcommand)]
+    Registry(commands::registry::Command),
+    /// Find out who of an address book is registered.
+    Discover(commands::discover::Arguments),
+    /// Show keys; never the secret ones.
+    #[command(subcommand)]
+    Key(commands::key::Command),
+}
+
+fn main() -> ExitCode {
+    let Arguments { json, command } = Arguments::parse();
+    let format = if json { Format::Json } else { Format::Text };
+    // One cryptographic provider for the process, before anything asks for one.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("error: another TLS provider is installed in this process");
+        return ExitCode::FAILURE;
+    }
+    match run(command, format) {
+        Ok(Outcome::Success) => ExitCode::SUCCESS,
+        Ok(Outcome::Failure) => ExitCode::FAILURE,
+        Err(error) => {
+            output::print_error(format, &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, format: Format) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Init(arguments) => commands::init::run(&arguments, format),
+        Command::Credential(command) => commands::credential::run(&command, format),
+        Command::Key(command) => commands::key::run(&command, format),
+        Command::Demo(arguments) => on_runtime(demo::run(arguments, format)),
+        Command::Serve(arguments) => on_runtime(commands::serve::run(arguments, format)),
+        Command::Registry(command) => on_runtime(commands::registry::run(command, format)),
+        Command::Discover(arguments) => on_runtime(commands::discover::run(arguments, format)),
+    }
+}
+
+fn on_runtime(command: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}

@@ -1,0 +1,134 @@
+//! One batch through the OPRF: blinded, evaluated, proven, and only then unblinded.
+
+use std::sync::Arc;
+
+use acquaint_core::{
+    identifier::Identifier,
+    limits::ELEMENT_BYTES,
+    manifest::VerifiedManifest,
+    oprf::{self, Blinding, Mode, Padding, PublicKey},
+    tag::{LabelKey, Tag},
+};
+use acquaint_proto::v1;
+
+use super::plan::{self, Batch};
+use crate::{
+    address_book::Contact, builder::Core, error::ClientError, outcome::Quota, traffic::Meter,
+};
+
+/// How many blinded elements a report shows.
+const SAMPLE_ELEMENTS: usize = 3;
+
+/// A contact with what its OPRF output yields. Wiped on drop, and never sent.
+pub(super) struct Evaluated {
+    pub(super) contact: usize,
+    pub(super) tag: Tag,
+    pub(super) label_key: LabelKey,
+}
+
+/// All batches of a lookup.
+pub(super) struct Evaluation {
+    pub(super) public_key: PublicKey,
+    pub(super) n_batches: usize,
+    pub(super) n_elements: usize,
+    /// Shared with the jobs that search and open.
+    pub(super) contacts: Arc<Vec<Evaluated>>,
+    pub(super) quota: Option<Quota>,
+    pub(super) blinded_sample: Vec<[u8; ELEMENT_BYTES]>,
+}
+
+/// One answered batch.
+pub(super) struct Answer {
+    contacts: Vec<Evaluated>,
+    quota: Option<Quota>,
+    blinded_sample: Vec<[u8; ELEMENT_BYTES]>,
+}
+
+impl Evaluation {
+    /// An evaluation with nothing in it yet, for a plan.
+    pub(super) fn new(manifest: &VerifiedManifest, batches: &[Batch]) -> Self {
+        let n_contacts = batches.iter().map(|batch| batch.contacts.len()).sum();
+        Self {
+            public_key: manifest.public_key,
+            n_batches: batches.len(),
+            n_elements: plan::elements(batches),
+            // Full capacity at once: growing would leave copies of keys behind.
+            contacts: Arc::new(Vec::with_capacity(n_contacts)),
+            quota: None,
+            blinded_sample: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, answer: Answer) {
+        Arc::get_mut(&mut self.contacts)
+            .expect("shared only once all batches are in")
+            .extend(answer.contacts);
+        // Answers overtake each other; the quota only falls during a lookup.
+        self.quota = match (self.quota, answer.quota) {
+            (Some(a), Some(b)) => Some(if b.remaining < a.remaining { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        let missing = SAMPLE_ELEMENTS.saturating_sub(self.blinded_sample.len());
+        self.blinded_sample.extend(answer.blinded_sample.into_iter().take(missing));
+    }
+}
+
+/// The identifiers of a batch, with the contacts they belong to.
+pub(super) fn inputs(batch: &Batch, contacts: &[Contact]) -> Vec<(usize, Identifier)> {
+    let identifier =
+        |contact: &usize| Some((*contact, contacts.get(*contact)?.identifier().clone()));
+    batch.contacts.iter().filter_map(identifier).collect()
+}
+
+/// Evaluates one batch. A repeated attempt sends the same bytes, which are charged once.
+pub(super) async fn evaluate_batch(
+    core: Arc<Core>,
+    manifest: Arc<VerifiedManifest>,
+    meter: Arc<Meter>,
+    class: usize,
+    inputs: Vec<(usize, Identifier)>,
+) -> Result<Answer, ClientError> {
+    let (contacts, blinding) = core.cpu.run(move || blind(&inputs, class)).await??;
+    let blinded = blinding.to_bytes();
+    let blinded_sample = blinded.as_chunks().0.iter().take(SAMPLE_ELEMENTS).copied().collect();
+    let message = v1::EvaluateRequest { epoch: manifest.epoch, blinded_elements: blinded.into() };
+    let connection = &core.connection;
+    let answer: v1::EvaluateResponse = connection
+        .unary(message, &meter, |request| {
+            let mut client = connection.discovery();
+            async move { client.evaluate(request).await }
+        })
+        .await?;
+    let quota = answer.quota.map(Quota::from);
+    let contacts = core
+        .cpu
+        .run(move || {
+            let verified =
+                blinding.verify(&manifest.public_key, &answer.evaluated_elements, &answer.proof)?;
+            Ok::<_, ClientError>(
+                contacts
+                    .into_iter()
+                    .zip(verified.unblind())
+                    .map(|(contact, element)| Evaluated {
+                        contact,
+                        tag: element.tag(),
+                        label_key: element.label_key(),
+                    })
+                    .collect(),
+            )
+        })
+        .await??;
+    Ok(Answer { contacts, quota, blinded_sample })
+}
+
+fn blind(
+    inputs: &[(usize, Identifier)],
+    class: usize,
+) -> Result<(Vec<usize>, Blinding), ClientError> {
+    let bytes: Vec<&[u8]> = inputs.iter().map(|(_, identifier)| identifier.as_bytes()).collect();
+    let contacts = inputs.iter().map(|(contact, _)| *contact).collect();
+    // The plan keeps the sizes, and nobody can find an input that hashes to the identity.
+    oprf::blind(Mode::Voprf, &bytes, Padding::Class(class), &mut rand::rng())
+        .map(|blinding| (contacts, blinding))
+        .map_err(|_| ClientError::Internal)
+}

@@ -1,0 +1,139 @@
+//! What a lookup yields: matches, the state to persist, and an account of what it cost.
+
+use std::time::Duration;
+
+use acquaint_core::{manifest::ManifestHead, tag::Label};
+use acquaint_proto::v1;
+
+use crate::traffic::{PhaseReport, Traffic};
+
+/// The result of [`Client::sync`](crate::Client::sync).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SyncOutcome {
+    /// The contacts that are registered, ascending by contact.
+    pub matches: Vec<Match>,
+    /// The manifest that was used. Persist it, and give it to
+    /// [`Builder::last_seen`](crate::Builder::last_seen) at the next start.
+    pub head: ManifestHead,
+    /// The account's quota after this lookup; nothing for an empty address book.
+    pub quota: Option<Quota>,
+    /// What the lookup took.
+    pub report: SyncReport,
+}
+
+/// A contact that is registered. `Debug` does not print the label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Position in [`AddressBook::contacts`](crate::AddressBook::contacts).
+    pub contact: usize,
+    /// The operator's account id of the contact.
+    pub label: Label,
+}
+
+/// The account's quota of lookups, in elements: contacts with their padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quota {
+    /// Elements that may be evaluated now.
+    pub remaining: u64,
+    /// Elements that may be evaluated at once after a long rest.
+    pub capacity: u64,
+    /// Elements that come back per day.
+    pub refill_per_day: u64,
+    /// Seconds until `remaining` equals `capacity`; nothing if that never happens.
+    pub full_in_seconds: Option<u64>,
+}
+
+/// What a lookup took. Holds counts, and blinded elements, which are uniformly random.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SyncReport {
+    /// Members of the directory.
+    pub users: u64,
+    /// Contacts of the address book: distinct identifiers.
+    pub contacts: usize,
+    /// Batches in which they were evaluated.
+    pub batches: usize,
+    /// Elements that were sent for them, padding included.
+    pub elements: usize,
+    /// Length of the coded set in bytes.
+    pub set_bytes: u64,
+    /// Length of the label array in bytes.
+    pub labels_bytes: u64,
+    /// Fetching and checking the manifest.
+    pub manifest: PhaseReport,
+    /// Blinding, evaluating, checking proofs, unblinding; at the same time as `set`.
+    pub evaluate: PhaseReport,
+    /// Downloading the set and checking its digests.
+    pub set: PhaseReport,
+    /// Searching the set and, after the download of the labels, opening those of hits.
+    pub matching: Duration,
+    /// Downloading the label array and checking its digests.
+    pub labels: PhaseReport,
+    /// The whole lookup.
+    pub total: Duration,
+    /// Bytes on the wire during the lookup, those of other calls of the same client included.
+    pub traffic: Traffic,
+    /// Up to three of the elements that the server saw, to show what it saw.
+    pub blinded_sample: Vec<[u8; 32]>,
+}
+
+/// How far a lookup is. A lookup that starts over, because the directory changed, repeats phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The manifest is being fetched.
+    Manifest,
+    /// Contacts evaluated, of how many. At the same time as `Set`.
+    Evaluate {
+        /// Contacts evaluated.
+        done: u64,
+        /// All contacts.
+        total: u64,
+    },
+    /// Bytes of the set downloaded, of how many. A resumed download may step back.
+    Set {
+        /// Bytes downloaded.
+        bytes: u64,
+        /// All bytes.
+        total: u64,
+    },
+    /// Bytes of the labels downloaded, of how many. A resumed download may step back.
+    Labels {
+        /// Bytes downloaded.
+        bytes: u64,
+        /// All bytes.
+        total: u64,
+    },
+    /// The set is searched, or labels are opened, on this device.
+    Match,
+}
+
+impl From<v1::Quota> for Quota {
+    fn from(wire: v1::Quota) -> Self {
+        let v1::Quota { remaining, capacity, refill_per_day, full_in_seconds, .. } = wire;
+        let comes_back = refill_per_day > 0 || remaining >= capacity;
+        let full_in_seconds =
+            Some(full_in_seconds).filter(|seconds| comes_back && *seconds != u64::MAX);
+        Self { remaining, capacity, refill_per_day, full_in_seconds }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_that_never_comes_back_is_never_full() {
+        let wire =
+            v1::Quota { remaining: 1, capacity: 9, full_in_seconds: 5, ..Default::default() };
+        assert_eq!(Quota::from(wire).full_in_seconds, None);
+        let refilled = v1::Quota { refill_per_day: 3, ..wire };
+        assert_eq!(Quota::from(refilled).full_in_seconds, Some(5));
+        let full = v1::Quota { remaining: 9, full_in_seconds: 0, ..wire };
+        assert_eq!(Quota::from(full).full_in_seconds, Some(0));
+        let never = v1::Quota { full_in_seconds: u64::MAX, ..refilled };
+        assert_eq!(Quota::from(never).full_in_seconds, None);
+    }
+}

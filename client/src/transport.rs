@@ -1,0 +1,215 @@
+//! The connection to the server: TLS only, opened on first use, and again whenever it broke.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+use crate::{builder::BuildError, traffic::Meter};
+
+/// From the first packet to the end of the TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often, and for how long, a silent connection is asked whether it still lives.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+const HTTPS_PORT: u16 = 443;
+
+/// Where the server is, and how to get there.
+pub(crate) struct Transport {
+    endpoint: Endpoint,
+    /// Made by the first call: tonic wants a runtime around it, and building a client has none.
+    channel: OnceLock<Channel>,
+    meter: Arc<Meter>,
+}
+
+impl Transport {
+    /// A transport to an `https://` address that trusts the given roots, or else the public ones.
+    ///
+    /// # Errors
+    /// [`BuildError::Endpoint`], [`BuildError::NotHttps`], [`BuildError::RootCertificate`].
+    pub(crate) fn new(address: &str, root_pem: Option<&[u8]>) -> Result<Self, BuildError> {
+        let uri = parse(address)?;
+        let tls = ClientTlsConfig::new().domain_name(host(&uri).ok_or(BuildError::Endpoint)?);
+        let tls = match root_pem {
+            Some(pem) => tls.ca_certificate(checked_roots(pem)?),
+            None => tls.with_webpki_roots(),
+        };
+        let endpoint = Endpoint::from(uri)
+            .tls_config(tls)
+            .map_err(|_| BuildError::Endpoint)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        Ok(Self { endpoint, channel: OnceLock::new(), meter: Arc::default() })
+    }
+
+    /// The channel, which many calls share.
+    pub(crate) fn channel(&self) -> Channel {
+        let connect = || {
+            let connector = CountingConnector { meter: Arc::clone(&self.meter) };
+            self.endpoint.connect_with_connector_lazy(connector)
+        };
+        self.channel.get_or_init(connect).clone()
+    }
+
+    /// Counts what goes over all its connections.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// A transport over whatever the channel runs on, without TLS.
+    #[cfg(test)]
+    pub(crate) fn over(channel: Channel) -> Self {
+        Self {
+            endpoint: Endpoint::from_static("https://unused.test"),
+            channel: OnceLock::from(channel),
+            meter: Arc::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("meter", &self.meter).finish_non_exhaustive()
+    }
+}
+
+fn parse(address: &str) -> Result<Uri, BuildError> {
+    let uri: Uri = address.parse().map_err(|_| BuildError::Endpoint)?;
+    if uri.scheme_str() != Some("https") {
+        return Err(BuildError::NotHttps);
+    }
+    let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    // gRPC fixes the path: one in the address would be ignored, which nobody expects.
+    if has_user || uri.path() != "/" || uri.query().is_some() {
+        return Err(BuildError::Endpoint);
+    }
+    Ok(uri)
+}
+
+/// The host without the brackets of an IPv6 address.
+fn host(uri: &Uri) -> Option<&str> {
+    let host = uri.host()?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (!bare.is_empty()).then_some(bare)
+}
+
+/// Reads the certificates once here, because tonic skips what it cannot read.
+fn checked_roots(pem: &[u8]) -> Result<Certificate, BuildError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| BuildError::RootCertificate)?;
+        roots.add(certificate).map_err(|_| BuildError::RootCertificate)?;
+    }
+    if roots.is_empty() {
+        return Err(BuildError::RootCertificate);
+    }
+    Ok(Certificate::from_pem(pem))
+}
+
+/// Opens TCP connections that count their bytes.
+#[derive(Clone)]
+struct CountingConnector {
+    meter: Arc<Meter>,
+}
+
+impl tower::Service<Uri> for CountingConnector {
+    type Response = TokioIo<CountedStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let meter = Arc::clone(&self.meter);
+        Box::pin(async move {
+            let host = host(&uri).ok_or(io::ErrorKind::InvalidInput)?;
+            let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(HTTPS_PORT))).await?;
+            // Requests are written whole: waiting for more to send only delays them.
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(CountedStream { stream, meter }))
+        })
+    }
+}
+
+/// A TCP stream that counts its bytes.
+struct CountedStream {
+    stream: TcpStream,
+    meter: Arc<Meter>,
+}
+
+impl CountedStream {
+    fn count_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(n_bytes)) = &written {
+            self.meter.add_up(*n_bytes);
+        }
+        written
+    }
+}
+
+impl AsyncRead for CountedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.meter.add_down(buf.filled().len().saturating_sub(before));
+        read
+    }
+}
+
+impl AsyncWrite for CountedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.count_written(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.count_written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

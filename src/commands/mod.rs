@@ -1,0 +1,8 @@
+//! The commands, one file each.
+
+pub(crate) mod credential;
+pub(crate) mod discover;
+pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod registry;
+pub(crate) mod serve;

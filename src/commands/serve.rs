@@ -1,0 +1,62 @@
+//! `acquaint serve`.
+
+use acquaint_server::serve::{Server, Stopped};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    configuration::ConfigurationFile,
+    logging::{self, Level, Style},
+    output::{Format, Outcome, print},
+};
+
+/// Run the server until SIGTERM or SIGINT; a second signal ends it at once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    file: ConfigurationFile,
+
+    /// How much to log. Never identifiers, points, tags, labels, credentials or keys.
+    #[arg(long, value_enum, default_value_t = Level::Info, env = "ACQUAINT_LOG_LEVEL")]
+    log_level: Level,
+
+    /// How to write a line of the log.
+    #[arg(long, value_enum, default_value_t = Style::Auto, env = "ACQUAINT_LOG_STYLE")]
+    log_style: Style,
+}
+
+pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<Outcome> {
+    logging::start(arguments.log_level, arguments.log_style)?;
+    let config = arguments.file.load()?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let server = Server::bind(config).await?;
+    let (address, pin) = (server.address(), server.pin().to_string());
+    print(format, &json!({ "address": address, "pin": pin }), || {
+        format!("Serving on {address}. Pin for apps: {pin}")
+    })?;
+
+    let shutdown = async move {
+        wait(&mut terminate, &mut interrupt).await;
+        tokio::spawn(async move {
+            wait(&mut terminate, &mut interrupt).await;
+            tracing::warn!("second signal; stopping at once");
+            std::process::exit(1);
+        });
+    };
+    Ok(match server.serve(shutdown).await? {
+        Stopped::Drained => Outcome::Success,
+        Stopped::CutOff => Outcome::Failure,
+    })
+}
+
+async fn wait(
+    terminate: &mut tokio::signal::unix::Signal,
+    interrupt: &mut tokio::signal::unix::Signal,
+) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

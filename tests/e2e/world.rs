@@ -1,0 +1,203 @@
+//! A whole system in this process: the server through the same `Server::bind` as `serve`, on a
+//! free port, with real TLS and a temporary store; clients and registrars for it.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use acquaint_client::{
+    AddressBook, Builder, Client, Credential, Identifier, Label, ManifestPin, Registrar,
+    StaticCredential, SyncOutcome, Visibility,
+};
+use acquaint_core::credential::{Claims, Pseudonym, Scope};
+use acquaint_server::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    directory::PublishHandle,
+    keystore::{CREDENTIAL_KEY_ID, Keys},
+    serve::{Server, ServerError, Stopped},
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// Everything that a server needs on disk, and nothing running.
+pub struct Site {
+    pub directory: TempDir,
+    pub config: Config,
+    pub keys: Keys,
+    /// The certificate, which is its own root.
+    pub root: String,
+    pub tls_key: String,
+}
+
+/// A running server.
+pub struct World {
+    pub site: Site,
+    pub url: String,
+    pub pin: ManifestPin,
+    publish: PublishHandle,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<Stopped, ServerError>>,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (root, tls_key) = (identity.cert.pem(), identity.signing_key.serialize_pem());
+        let keys = Keys::generate(&mut rand::rng());
+        keys.create(&directory.path().join("keys")).unwrap();
+        fs::create_dir(directory.path().join("tls")).unwrap();
+        let mut config = Config::default().resolve(directory.path());
+        fs::write(&config.tls.certificate, &root).unwrap();
+        fs::write(&config.tls.key, &tls_key).unwrap();
+        config.listen.set_port(0);
+        config.admin_socket = None;
+        Self { directory, config, keys, root, tls_key }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn pin(&self) -> ManifestPin {
+        self.keys.manifest.pin()
+    }
+
+    /// A credential for an account, valid for an hour from now.
+    pub fn credential(&self, account: &str, scope: Scope) -> Credential {
+        self.credential_until(account, scope, now_s() + 3_600)
+    }
+
+    pub fn credential_until(&self, account: &str, scope: Scope, expires_at: u64) -> Credential {
+        let key = &self.keys.credential;
+        let claims = Claims {
+            tenant: self.config.tenant.parse().unwrap(),
+            pseudonym: Pseudonym::of_account(key, account.as_bytes()),
+            scope,
+            expires_at,
+            key_id: CREDENTIAL_KEY_ID,
+        };
+        Credential::mint(key, &claims)
+    }
+
+    pub async fn start(self) -> World {
+        self.start_with_clock(Arc::new(SystemClock)).await
+    }
+
+    pub async fn start_with_clock(self, clock: Arc<dyn Clock>) -> World {
+        install_provider();
+        let server = Server::bind_with_clock(self.config.clone(), clock).await.unwrap();
+        let url = format!("https://localhost:{}", server.address().port());
+        let (pin, publish) = (server.pin().clone(), server.publish_handle());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(server.serve(async { drop(stopped.await) }));
+        World { site: self, url, pin, publish, stop, served }
+    }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Site::new().start().await
+    }
+
+    /// Stops the server and gives the site back, to be started again.
+    pub async fn stop(self) -> Site {
+        drop(self.stop);
+        assert_eq!(self.served.await.unwrap().unwrap(), Stopped::Drained);
+        self.site
+    }
+
+    pub fn client_builder(&self, account: &str) -> Builder<Client> {
+        let credential = self.site.credential(account, Scope::Discover);
+        Client::builder(&self.url)
+            .pin(self.pin.clone())
+            .trust_root_pem(self.site.root.as_bytes())
+            .credentials(StaticCredential::new(credential))
+    }
+
+    pub fn client(&self, account: &str) -> Client {
+        self.client_builder(account).build().unwrap()
+    }
+
+    pub fn registrar(&self) -> Registrar {
+        let credential = self.site.credential("back-end", Scope::Register);
+        Registrar::builder(&self.url)
+            .pin(self.pin.clone())
+            .trust_root_pem(self.site.root.as_bytes())
+            .credentials(StaticCredential::new(credential))
+            .build()
+            .unwrap()
+    }
+
+    /// Registers and publishes.
+    pub async fn register(&self, users: &HashMap<Identifier, Label>, visibility: Visibility) {
+        let rows: Vec<_> = users.iter().map(|(id, label)| (id.clone(), label.clone())).collect();
+        self.registrar().register(rows.into_iter(), visibility, |_| {}).await.unwrap();
+        self.publish().await;
+    }
+
+    pub async fn publish(&self) {
+        self.publish.publish_now().await.unwrap().unwrap();
+    }
+}
+
+/// What a lookup must find: the plain intersection, by position in the address book.
+pub fn oracle(book: &AddressBook, users: &HashMap<Identifier, Label>) -> Vec<(usize, Label)> {
+    let contacts = book.contacts().iter().enumerate();
+    contacts.filter_map(|(i, c)| Some((i, users.get(c.identifier())?.clone()))).collect()
+}
+
+/// What a lookup found, in the oracle's form.
+pub fn found(outcome: &SyncOutcome) -> Vec<(usize, Label)> {
+    outcome.matches.iter().map(|m| (m.contact, m.label.clone())).collect()
+}
+
+/// A fictional number: `+999` is nobody's country code.
+pub fn number(i: u64) -> Identifier {
+    Identifier::tel(&format!("+999{i:010}")).unwrap()
+}
+
+pub fn label(i: u64) -> Label {
+    let mut label = Label([0xA5; 16]);
+    label.0[..8].copy_from_slice(&i.to_le_bytes());
+    label
+}
+
+/// Users with the numbers of a range, labelled by number.
+pub fn users(range: std::ops::Range<u64>) -> HashMap<Identifier, Label> {
+    range.map(|i| (number(i), label(i))).collect()
+}
+
+/// An address book of the numbers of a range.
+pub fn book(numbers: impl IntoIterator<Item = u64>) -> AddressBook {
+    AddressBook::from_identifiers(numbers.into_iter().map(|i| (format!("Contact {i}"), number(i))))
+}
+
+/// A generator whose seed is printed, from `ACQUAINT_TEST_SEED` if that is set.
+pub fn seeded(test: &str) -> ChaCha20Rng {
+    let replay = std::env::var("ACQUAINT_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = replay.unwrap_or_else(rand::random);
+    println!("{test}: ACQUAINT_TEST_SEED={seed}");
+    ChaCha20Rng::seed_from_u64(seed)
+}
+
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The binary under test.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_acquaint"))
+}
+
+/// One cryptographic provider for the process, as `main` installs it.
+pub fn install_provider() {
+    // The second test of this process finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
