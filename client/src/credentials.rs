@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::error::ClientError;
 
-/// Gives the credential for each call, usually from the app's session.
+/// Gives the credential for each call, usually from the operator's back end.
 ///
 /// It is asked before every attempt, several times at once: keep the credential in memory. A
 /// refresh may be asked for by several calls together, once each; make it one.

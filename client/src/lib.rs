@@ -45,7 +45,7 @@
 //!     eprintln!("line {}: {}", skipped.line, skipped.reason);
 //! }
 //!
-//! // The pin ships with the app; the credential comes from its session.
+//! // The pin ships with the app; the credential from its back end.
 //! let credential = Credential::from_text(&std::fs::read_to_string("credential")?);
 //! let client = Client::builder("https://discovery.example.org")
 //!     .pin("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".parse()?)
