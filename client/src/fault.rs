@@ -56,7 +56,7 @@ impl Fault {
                 Self { error: E::CredentialExpired, remedy: Remedy::RefreshCredential }
             }
             Reason::ScopeMissing => Self::final_(E::ScopeMissing),
-            Reason::NotReady | Reason::Draining | Reason::StoreUnavailable | Reason::QueueFull => {
+            Reason::StoreUnavailable | Reason::QueueFull => {
                 Self::transient(E::Busy { retry_after }, retry_after)
             }
             Reason::BatchSize | Reason::InvalidElement | Reason::Position | Reason::LabelLength => {
@@ -74,7 +74,8 @@ impl Fault {
     fn of_code(code: Code, retry_after: Option<Duration>) -> Self {
         use ClientError as E;
         match code {
-            Code::Unavailable | Code::DeadlineExceeded => {
+            // `Cancelled` is how the server's transport ends a call that took it too long.
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
                 let error = match retry_after {
                     Some(_) => E::Busy { retry_after },
                     None => E::Unreachable,
@@ -170,10 +171,7 @@ mod tests {
                 }
                 Reason::CredentialExpired => (E::CredentialExpired, Remedy::RefreshCredential),
                 Reason::ScopeMissing => (E::ScopeMissing, Remedy::None),
-                Reason::NotReady
-                | Reason::Draining
-                | Reason::StoreUnavailable
-                | Reason::QueueFull => (E::Busy { retry_after }, repeat),
+                Reason::StoreUnavailable | Reason::QueueFull => (E::Busy { retry_after }, repeat),
                 Reason::BatchSize
                 | Reason::InvalidElement
                 | Reason::Position
@@ -203,7 +201,7 @@ mod tests {
     #[test]
     fn codes_of_proxies_are_understood_without_a_reason() {
         let fault = |code| Fault::from(Status::new(code, "whatever a proxy writes"));
-        for code in [Code::Unavailable, Code::DeadlineExceeded] {
+        for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled] {
             assert_eq!(fault(code), Fault::TIMEOUT);
         }
         for (code, error) in [

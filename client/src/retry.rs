@@ -142,7 +142,8 @@ mod tests {
     async fn a_delay_past_the_time_left_is_reported_at_once() {
         let start = Instant::now();
         let retry_after = Duration::from_secs(61);
-        let error = POLICY.start().after(fault(Reason::Draining, retry_after)).await.unwrap_err();
+        let error =
+            POLICY.start().after(fault(Reason::StoreUnavailable, retry_after)).await.unwrap_err();
         assert_eq!(error, ClientError::Busy { retry_after: Some(retry_after) });
         assert_eq!(start.elapsed(), Duration::ZERO);
     }

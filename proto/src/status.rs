@@ -63,10 +63,6 @@ reasons! {
         "The credential has expired. Refresh it once and repeat the call.";
     ScopeMissing, "SCOPE_MISSING", PermissionDenied,
         "The credential is valid but lacks the scope of this service. Use one that has it.";
-    NotReady, "NOT_READY", Unavailable,
-        "The server is starting. Repeat the call after the given delay.";
-    Draining, "DRAINING", Unavailable,
-        "The server is stopping. Repeat the call on a new connection after the given delay.";
     StoreUnavailable, "STORE_UNAVAILABLE", Unavailable,
         "The store cannot be written; nothing was done. Repeat the call after the given delay.";
     BatchSize, "BATCH_SIZE", InvalidArgument,

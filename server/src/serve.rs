@@ -23,7 +23,7 @@ use tonic_health::server::HealthReporter;
 use crate::{
     admission::Gate,
     clock::{Clock, SystemClock},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Tls},
     directory::{Directory, DirectoryError, PublishHandle, Publisher},
     evaluator::{Evaluator, EvaluatorError},
     keystore::{CREDENTIAL_KEY_ID, KeyFileError, Keys},
@@ -46,7 +46,7 @@ pub struct Server {
     listener: TcpListener,
     admin: Option<AdminSocket>,
     address: SocketAddr,
-    identity: Identity,
+    transport: Transport,
     pin: ManifestPin,
     gate: Arc<Gate>,
     directory: Arc<Directory>,
@@ -135,10 +135,7 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let (tenant, policy) = config.check()?;
         let keys = Keys::load(&config.keys)?;
-        let identity = Identity::from_pem(
-            read_tls_file(&config.tls.certificate)?,
-            read_tls_file(&config.tls.key)?,
-        );
+        let transport = encrypted(&config.tls)?;
         let (listener, address) = listen(config.listen).await?;
         let admin = config.admin_socket.as_deref().map(AdminSocket::bind).transpose()?;
         let evaluator = Evaluator::start(config.evaluator.threads, config.evaluator.queue_elements)
@@ -163,7 +160,7 @@ impl Server {
             listener,
             admin,
             address,
-            identity,
+            transport,
             pin: keys.manifest.pin(),
             gate,
             directory,
@@ -196,18 +193,16 @@ impl Server {
     /// load balancer, closes the port, waits for open calls, and at the deadline cuts them off.
     ///
     /// # Errors
-    /// [`ServerError::TlsIdentity`], [`ServerError::Transport`], or the store's when closing it.
+    /// [`ServerError::Transport`], or the store's when closing it.
     pub async fn serve(
         self,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Stopped, ServerError> {
         let (reporter, health) = tonic_health::server::health_reporter();
         report(&reporter, true).await;
-        let router = transport()
-            .tls_config(
-                ServerTlsConfig::new().identity(self.identity).timeout(TLS_HANDSHAKE_TIMEOUT),
-            )
-            .map_err(|_| ServerError::TlsIdentity)?
+        let router = self
+            .transport
+            .timeout(CALL_TIMEOUT)
             .add_service(health)
             .add_service(reflection())
             .add_service(DiscoveryRpc::service(
@@ -289,13 +284,20 @@ async fn run_until_drained(
 /// Limits of every connection; tonic has none by default.
 fn transport() -> Transport {
     Transport::builder()
-        .timeout(CALL_TIMEOUT)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_connection_age(CONNECTION_AGE_MAX)
         .max_connection_age_grace(CONNECTION_AGE_GRACE)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+}
+
+/// A transport with TLS, from the files of the configuration.
+fn encrypted(files: &Tls) -> Result<Transport, ServerError> {
+    let identity =
+        Identity::from_pem(read_tls_file(&files.certificate)?, read_tls_file(&files.key)?);
+    let tls = ServerTlsConfig::new().identity(identity).timeout(TLS_HANDSHAKE_TIMEOUT);
+    transport().tls_config(tls).map_err(|_| ServerError::TlsIdentity)
 }
 
 /// Reflection of the services on this port; the operator's are on another.

@@ -25,8 +25,9 @@ pub(super) struct Hit {
 
 /// Finds the contacts' tags in the set.
 ///
-/// Only segments that some tag falls into are decoded. Their digests have been checked, so that
-/// one that cannot be decoded was published that way.
+/// Every segment is decoded, whichever the tags fall into: an operator that publishes one that
+/// cannot be read must not learn from the failure who has a contact in it. Their digests have been
+/// checked, so that one that cannot be decoded was published that way.
 pub(super) fn search(
     manifest: &VerifiedManifest,
     segments: &Segments,
@@ -40,10 +41,12 @@ pub(super) fn search(
         .collect();
     wanted.sort_unstable();
     let wanted = Zeroizing::new(wanted);
-    let segment_of = |(tag, _): &(u64, usize)| manifest.universe.segment_of(*tag);
+    let mut rest = wanted.as_slice();
     let mut hits = Vec::new();
-    for same_segment in wanted.chunk_by(|a, b| segment_of(a) == segment_of(b)) {
-        let Some(segment) = same_segment.first().map(segment_of) else { continue };
+    for segment in 0..manifest.universe.segment_count() {
+        let n_same = rest.partition_point(|(tag, _)| manifest.universe.segment_of(*tag) <= segment);
+        let (same_segment, later) = rest.split_at(n_same);
+        rest = later;
         let tags: Zeroizing<Vec<u64>> =
             Zeroizing::new(same_segment.iter().map(|(tag, _)| *tag).collect());
         let found = find(manifest, segments, segment, &tags)?;

@@ -101,7 +101,8 @@ pub enum DirectoryError {
     Snapshot(#[from] SnapshotError),
     /// The store belongs to another OPRF seed or manifest key.
     #[error(
-        "the store was published under other keys: start with the key directory it was made with"
+        "the store was published under other keys or for another tenant: start with the key \
+         directory and the tenant it was made with"
     )]
     ForeignKeys,
     /// No key can be derived from the seed.
