@@ -6,7 +6,7 @@ use acquaint_core::{
     identifier::Identifier,
     limits::BATCH_ELEMENTS_MAX,
     manifest::{ManifestHead, VerifiedManifest},
-    oprf::{self, Blinding, ElementError, Mode, OprfElement, Padding},
+    oprf::{self, Blinding, ElementError, OprfElement, Padding, TrustedKey},
     tag::Label,
 };
 use acquaint_proto::v1;
@@ -201,7 +201,8 @@ async fn evaluate(
     manifest: Arc<VerifiedManifest>,
     identifiers: Vec<Identifier>,
 ) -> Result<Vec<OprfElement>, ClientError> {
-    let blinding = core.cpu.run(move || blind(&identifiers)).await?;
+    let key = manifest.trusted_key().clone();
+    let blinding = core.cpu.run(move || blind(&key, &identifiers)).await?;
     let blinding = blinding.map_err(|_| ClientError::Internal)?;
     let message = v1::RegistryServiceEvaluateRequest {
         epoch: manifest.epoch,
@@ -223,9 +224,9 @@ async fn evaluate(
 }
 
 /// Without padding: how many accounts a registrar lists is no secret from the server.
-fn blind(identifiers: &[Identifier]) -> Result<Blinding, ElementError> {
+fn blind(key: &TrustedKey, identifiers: &[Identifier]) -> Result<Blinding, ElementError> {
     let inputs: Vec<&[u8]> = identifiers.iter().map(Identifier::as_bytes).collect();
-    oprf::blind(Mode::Voprf, &inputs, Padding::None, &mut rand::rng())
+    oprf::blind_for(key, &inputs, Padding::None, &mut rand::rng())
 }
 
 /// Elements as they go over the wire; the transport's copy is not wiped.

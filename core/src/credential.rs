@@ -291,8 +291,8 @@ mod tests {
             invalid(&bytes[..length]);
         }
         invalid(&[&bytes[..], &[0]].concat());
-        invalid(&vec![1; CREDENTIAL_BYTES_MAX]);
-        invalid(&vec![1; CREDENTIAL_BYTES_MAX + 1]);
+        invalid(&[1; CREDENTIAL_BYTES_MAX]);
+        invalid(&[1; CREDENTIAL_BYTES_MAX + 1]);
         assert_eq!(verifier().verify("not base64!", NOW), Err(CredentialError::Invalid));
     }
 

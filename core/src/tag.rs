@@ -153,7 +153,8 @@ mod tests {
     use super::*;
 
     fn element(byte: u8) -> OprfElement {
-        let encoding = crate::engine::map_to_group(&[[byte; 64]]).encode_doubled().concat();
+        let engine = crate::engine::Engine::current();
+        let encoding = engine.encode(&engine.map_to_group(&[[byte; 64]])).concat();
         OprfElement::parse_batch(&encoding).unwrap().remove(0)
     }
 

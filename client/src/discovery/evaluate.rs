@@ -6,7 +6,7 @@ use acquaint_core::{
     identifier::Identifier,
     limits::ELEMENT_BYTES,
     manifest::VerifiedManifest,
-    oprf::{self, Blinding, Mode, Padding, PublicKey},
+    oprf::{self, Blinding, Padding, PublicKey, TrustedKey},
     tag::{LabelKey, Tag},
 };
 use acquaint_proto::v1;
@@ -88,7 +88,8 @@ pub(super) async fn evaluate_batch(
     class: usize,
     inputs: Vec<(usize, Identifier)>,
 ) -> Result<Answer, ClientError> {
-    let (contacts, blinding) = core.cpu.run(move || blind(&inputs, class)).await??;
+    let key = manifest.trusted_key().clone();
+    let (contacts, blinding) = core.cpu.run(move || blind(&key, &inputs, class)).await??;
     let blinded = blinding.to_bytes();
     let blinded_sample = blinded.as_chunks().0.iter().take(SAMPLE_ELEMENTS).copied().collect();
     let message = v1::EvaluateRequest { epoch: manifest.epoch, blinded_elements: blinded.into() };
@@ -122,13 +123,14 @@ pub(super) async fn evaluate_batch(
 }
 
 fn blind(
+    key: &TrustedKey,
     inputs: &[(usize, Identifier)],
     class: usize,
 ) -> Result<(Vec<usize>, Blinding), ClientError> {
     let bytes: Vec<&[u8]> = inputs.iter().map(|(_, identifier)| identifier.as_bytes()).collect();
     let contacts = inputs.iter().map(|(contact, _)| *contact).collect();
     // The plan keeps the sizes, and nobody can find an input that hashes to the identity.
-    oprf::blind(Mode::Voprf, &bytes, Padding::Class(class), &mut rand::rng())
+    oprf::blind_for(key, &bytes, Padding::Class(class), &mut rand::rng())
         .map(|blinding| (contacts, blinding))
         .map_err(|_| ClientError::Internal)
 }

@@ -177,7 +177,8 @@ mod tests {
     use super::*;
 
     fn row(hidden: bool) -> Row {
-        let encoding = crate::engine::map_to_group(&[[1; 64]]).encode_doubled().concat();
+        let engine = crate::engine::Engine::current();
+        let encoding = engine.encode(&engine.map_to_group(&[[1; 64]])).concat();
         let element = OprfElement::parse_batch(&encoding).unwrap().remove(0);
         Row { element, label: Label([9; LABEL_BYTES]), hidden }
     }

@@ -14,7 +14,12 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 pub use chain::{ChainError, ManifestHead};
 
-use crate::{keys::ManifestKey, limits, oprf::PublicKey, set::Universe};
+use crate::{
+    keys::ManifestKey,
+    limits,
+    oprf::{PublicKey, TrustedKey},
+    set::Universe,
+};
 
 /// Length of a digest in bytes (BLAKE3).
 pub const DIGEST_BYTES: usize = 32;
@@ -95,6 +100,7 @@ pub struct SignedManifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedManifest {
     manifest: Manifest,
+    trusted_key: TrustedKey,
     digest: [u8; DIGEST_BYTES],
 }
 
@@ -167,7 +173,9 @@ impl SignedManifest {
         pin.0
             .verify_strict(&self.content, &Signature::from_bytes(&self.signature))
             .map_err(|_| ManifestError::Signature)?;
-        Ok(VerifiedManifest { manifest: codec::decode(&self.content)?, digest: self.digest() })
+        let manifest = codec::decode(&self.content)?;
+        let trusted_key = TrustedKey::vouched_for(manifest.public_key);
+        Ok(VerifiedManifest { manifest, trusted_key, digest: self.digest() })
     }
 
     /// Digest of the content: what the next manifest names as previous.
@@ -178,6 +186,12 @@ impl SignedManifest {
 }
 
 impl VerifiedManifest {
+    /// The OPRF public key, to be relied on: the signature over it has been verified.
+    #[must_use]
+    pub const fn trusted_key(&self) -> &TrustedKey {
+        &self.trusted_key
+    }
+
     /// What a client remembers of this manifest to recognize forks and rollbacks.
     #[must_use]
     pub fn head(&self) -> ManifestHead {

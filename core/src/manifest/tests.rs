@@ -103,14 +103,16 @@ fn contradictions_are_refused_on_both_sides() {
         breakage(&mut bad);
         assert_eq!(bad.sign(&key()), Err(ManifestError::Content), "case {i}");
     }
+    assert_eq!(BATCH_PLUS_ONE as usize, limits::BATCH_ELEMENTS_MAX + 1);
+    assert_eq!(SEGMENT_PLUS_ONE as usize, limits::SEGMENT_BYTES_MAX + 1);
     let mut at_limit = manifest(1);
     at_limit.policy.padding_classes = vec![BATCH_PLUS_ONE - 1];
     at_limit.segments[0].set_bytes = SEGMENT_PLUS_ONE - 1;
     assert!(at_limit.sign(&key()).unwrap().verify(&key().pin()).is_ok());
 }
 
-const BATCH_PLUS_ONE: u32 = limits::BATCH_ELEMENTS_MAX as u32 + 1;
-const SEGMENT_PLUS_ONE: u32 = limits::SEGMENT_BYTES_MAX as u32 + 1;
+const BATCH_PLUS_ONE: u32 = 4_097;
+const SEGMENT_PLUS_ONE: u32 = (1 << 20) + 1;
 
 #[test]
 fn forks_and_rollbacks_are_refused() {

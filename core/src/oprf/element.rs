@@ -6,9 +6,12 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
-    engine::{self, Points},
+    engine::{Engine, Points},
     limits::{BATCH_ELEMENTS_MAX, ELEMENT_BYTES},
 };
+
+/// The one encoding of the identity.
+pub(super) const IDENTITY: [u8; ELEMENT_BYTES] = [0; ELEMENT_BYTES];
 
 /// Why bytes are not a batch of elements. The texts never repeat the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +37,12 @@ impl Batch {
         if !rest.is_empty() || !(1..=BATCH_ELEMENTS_MAX).contains(&encodings.len()) {
             return Err(ElementError::BatchSize);
         }
-        let points = engine::decode(encodings).map_err(|_| ElementError::InvalidElement)?;
+        // The engine accepts the identity, as RFC 9496 does; RFC 9497, section 2.1, does not.
+        if encodings.contains(&IDENTITY) {
+            return Err(ElementError::InvalidElement);
+        }
+        let points =
+            Engine::current().decode(encodings).map_err(|_| ElementError::InvalidElement)?;
         Ok(Self { encodings: encodings.to_vec(), points })
     }
 }
@@ -131,7 +139,8 @@ mod tests {
     use super::*;
 
     fn elements(n: usize) -> Vec<u8> {
-        engine::map_to_group(&vec![[7; 64]; n]).encode_doubled().concat()
+        let engine = Engine::current();
+        engine.encode(&engine.map_to_group(&vec![[7; 64]; n])).concat()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use curve25519_dalek::Scalar;
 use sha2::{Digest, Sha512};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::engine::{self, Points};
+use crate::engine::{Engine, Points};
 
 /// The protocol variant; part of every hash of the protocol (RFC 9497, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Mode {
         let expander = Expander::new(b"HashToGroup-", self);
         let uniform: Zeroizing<Vec<_>> =
             Zeroizing::new(inputs.iter().map(|input| expander.expand(&[input])).collect());
-        engine::map_to_group(&uniform)
+        Engine::current().map_to_group(&uniform)
     }
 }
 

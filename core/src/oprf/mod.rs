@@ -17,12 +17,16 @@ mod hash;
 mod keys;
 mod proof;
 mod server;
+pub mod trusted;
 #[cfg(test)]
 mod vectors;
 
-pub use client::{Blinding, Padding, VerifiedBatch, blind, finalize};
+pub use client::{
+    ADDITIVE_ELEMENTS_MIN, Blinding, Padding, VerifiedBatch, blind, blind_for, finalize,
+};
 pub use element::{BlindedBatch, ElementError, EvaluatedBatch, OprfElement};
 pub use hash::Mode;
 pub use keys::{KeyError, PublicKey, SecretKey, derive_key_pair};
 pub use proof::{Proof, ProofError};
 pub use server::{Evaluation, blind_evaluate};
+pub use trusted::TrustedKey;

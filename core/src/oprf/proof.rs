@@ -13,7 +13,7 @@ use super::{
     keys::{PublicKey, SecretKey},
 };
 use crate::{
-    engine::{self, Points},
+    engine::{Engine, Points},
     limits::{ELEMENT_BYTES, PROOF_BYTES},
 };
 
@@ -83,7 +83,7 @@ pub(super) fn prove(
 ) -> Proof {
     let public = key.public_key();
     let weights = weights(mode, &public, &blinded.encodings, evaluated);
-    let m = engine::linear_combination(&weights, &blinded.points);
+    let m = Engine::current().linear_combination(&weights, &blinded.points);
     let z = key.0 * m;
 
     let mut nonce = Scalar::random(rng);
@@ -106,8 +106,9 @@ pub(super) fn verify(
     proof: &Proof,
 ) -> Result<(), ProofError> {
     let weights = weights(mode, public, blinded.0, &evaluated.encodings);
-    let m = engine::linear_combination(&weights, blinded.1);
-    let z = engine::linear_combination(&weights, &evaluated.points);
+    let engine = Engine::current();
+    let m = engine.linear_combination(&weights, blinded.1);
+    let z = engine.linear_combination(&weights, &evaluated.points);
     let (s, c) = (proof.response, proof.challenge);
     let commitments = [s * RISTRETTO_BASEPOINT_POINT + c * public.point, s * m + c * z];
     let expected = challenge(mode, public, [m, z, commitments[0], commitments[1]]);

@@ -6,6 +6,8 @@ use data_encoding::HEXLOWER_PERMISSIVE as HEX;
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 
+use crate::engine::{Backend, scoped};
+
 use super::{BlindedBatch, Mode, Padding, blind, blind_evaluate, derive_key_pair, finalize};
 
 /// Hands out the scalars of a vector: 32 bytes of scalar and 32 zero bytes, which reduce to it.
@@ -39,6 +41,12 @@ fn hex_list(value: &Value) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn rfc_9497_through_every_back_end() {
+    assert!(scoped(Backend::Dalek, rfc_9497).is_some());
+    // On a machine without the instructions there is nothing more to test.
+    let _ = scoped(Backend::Ifma, rfc_9497);
+}
+
 fn rfc_9497() {
     let suites: Value =
         serde_json::from_str(include_str!("../../vectors/rfc9497-ristretto255-sha512.json"))

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use super::*;
+use crate::engine::scoped;
 use crate::oprf::{BlindedBatch, Evaluation, SecretKey, blind_evaluate, derive_key_pair};
 
 const MODE: Mode = Mode::Voprf;
@@ -27,7 +28,7 @@ fn slices(inputs: &[Vec<u8>]) -> Vec<&[u8]> {
 
 /// `k·H(x)` without any blinding.
 fn unoblivious(key: &SecretKey, inputs: &[&[u8]]) -> Vec<[u8; 32]> {
-    engine::evaluate(&key.0, &MODE.hash_to_group(inputs))
+    Engine::current().evaluate(&key.0, &MODE.hash_to_group(inputs))
 }
 
 fn answer(key: &SecretKey, blinding: &Blinding, rng: &mut ChaCha20Rng) -> (Vec<u8>, Vec<u8>) {
@@ -59,6 +60,57 @@ proptest! {
         let elements: Vec<_> = verified.unblind().iter().map(|e| *e.expose_bytes()).collect();
         prop_assert_eq!(elements, unoblivious(&key, &slices(&inputs)));
     }
+}
+
+/// Both forms of blinding give `k·H(x)`, on every back end, and refuse another key.
+#[test]
+fn either_blinding_gives_the_same_output() {
+    let inputs = inputs(ADDITIVE_ELEMENTS_MIN + 3);
+    let key = key(9);
+    let expected = unoblivious(&key, &slices(&inputs));
+    for backend in [Backend::Ifma, Backend::Dalek] {
+        let ran = scoped(backend, || {
+            for additive in [true, false] {
+                let mut rng = ChaCha20Rng::seed_from_u64(1);
+                let form = match additive {
+                    true => Form::Additive(key.trusted_key()),
+                    false => Form::Exponential,
+                };
+                let padding = Padding::Class(512);
+                let blinding = blind_as(form, MODE, &slices(&inputs), padding, &mut rng).unwrap();
+                let (evaluated, proof) = answer(&key, &blinding, &mut rng);
+                let verified = blinding.verify(&key.public_key(), &evaluated, &proof).unwrap();
+                let elements: Vec<_> =
+                    verified.unblind().iter().map(|e| *e.expose_bytes()).collect();
+                assert_eq!(elements, expected, "{backend} additive: {additive}");
+
+                let (evaluated, proof) = answer(&self::key(2), &blinding, &mut rng);
+                let other = self::key(2).public_key();
+                // Exponential blinding works under any key whose proof holds; additive blinding
+                // under the one it was made for only.
+                assert_eq!(blinding.verify(&other, &evaluated, &proof).is_err(), additive);
+                assert!(blinding.verify(&key.public_key(), &evaluated, &proof).is_err());
+            }
+        });
+        assert!(ran.is_some() || backend == Backend::Ifma);
+    }
+}
+
+#[test]
+fn the_form_is_additive_only_where_it_pays() {
+    let many = inputs(ADDITIVE_ELEMENTS_MIN);
+    let is_additive = |backend, n| {
+        scoped(backend, || {
+            let mut rng = ChaCha20Rng::seed_from_u64(1);
+            let trusted = key(1).trusted_key();
+            let blinding =
+                blind_for(&trusted, &slices(&many[..n]), Padding::None, &mut rng).unwrap();
+            matches!(blinding.form, Form::Additive(_))
+        })
+    };
+    assert_eq!(is_additive(Backend::Dalek, ADDITIVE_ELEMENTS_MIN), Some(false));
+    assert_ne!(is_additive(Backend::Ifma, ADDITIVE_ELEMENTS_MIN - 1), Some(true));
+    assert_ne!(is_additive(Backend::Ifma, ADDITIVE_ELEMENTS_MIN), Some(false));
 }
 
 #[test]
