@@ -1,9 +1,12 @@
 //! How the client commands find and trust a server.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
-use acquaint_client::{Credential, ManifestPin, StaticCredential};
+use acquaint_client::{Builder, Credential, ManifestPin, StaticCredential};
 use anyhow::Context as _;
+
+/// Longest wait for one answer, however long the whole call may take.
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
 /// Server, pin and credential.
 #[derive(Debug, clap::Args)]
@@ -19,7 +22,7 @@ pub(crate) struct ServerArguments {
 
     /// The pinned manifest key, as `acquaint key pin` prints it.
     #[arg(long, value_name = "HEX", env = "ACQUAINT_PIN")]
-    pub(crate) pin: ManifestPin,
+    pin: ManifestPin,
 
     /// A certificate to trust, PEM; without it, the well-known authorities are trusted.
     #[arg(long, value_name = "FILE", env = "ACQUAINT_CA")]
@@ -28,11 +31,30 @@ pub(crate) struct ServerArguments {
     /// The file that holds the credential, as `acquaint credential mint` prints it.
     #[arg(long, value_name = "FILE", env = "ACQUAINT_CREDENTIAL_FILE")]
     credential_file: PathBuf,
+
+    /// Seconds after which a server that does not answer is given up. A download or registration
+    /// that makes progress starts the time over.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, env = "ACQUAINT_TIMEOUT")]
+    timeout: u32,
 }
 
 impl ServerArguments {
+    /// A client or registrar with pin, credential, root and timeout.
+    pub(crate) fn configure<T>(&self, builder: Builder<T>) -> anyhow::Result<Builder<T>> {
+        let timeout = Duration::from_secs(self.timeout.into());
+        let builder = builder
+            .pin(self.pin.clone())
+            .credentials(self.credential()?)
+            .retry_time_max(timeout)
+            .request_timeout(timeout.clamp(Duration::from_secs(1), REQUEST_TIMEOUT_MAX));
+        Ok(match self.trust_root()? {
+            Some(root) => builder.trust_root_pem(root),
+            None => builder,
+        })
+    }
+
     /// The extra root to trust, if one was named.
-    pub(crate) fn trust_root(&self) -> anyhow::Result<Option<Vec<u8>>> {
+    fn trust_root(&self) -> anyhow::Result<Option<Vec<u8>>> {
         let read = |path: &PathBuf| {
             fs::read(path)
                 .with_context(|| format!("cannot read the certificate {}", path.display()))
@@ -41,7 +63,7 @@ impl ServerArguments {
     }
 
     /// The credential.
-    pub(crate) fn credential(&self) -> anyhow::Result<StaticCredential> {
+    fn credential(&self) -> anyhow::Result<StaticCredential> {
         let path = &self.credential_file;
         let text = fs::read_to_string(path).with_context(|| {
             format!(
@@ -49,6 +71,11 @@ impl ServerArguments {
                 path.display()
             )
         })?;
+        anyhow::ensure!(
+            !text.trim().is_empty(),
+            "the credential {} is empty: make one with `acquaint credential mint`",
+            path.display()
+        );
         Ok(StaticCredential::new(Credential::from_text(&text)))
     }
 }

@@ -40,12 +40,14 @@ pub(crate) enum Style {
 
 /// Starts logging; once in a process.
 pub(crate) fn start(level: Level, style: Style) -> anyhow::Result<()> {
+    let terminal = io::stderr().is_terminal();
     let json = match style {
-        Style::Auto => !io::stderr().is_terminal(),
+        Style::Auto => !terminal,
         Style::Text => false,
         Style::Json => true,
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    // Colors in a file are noise, and hide words from whoever searches it.
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(terminal);
     let layer = if json { lines.json().boxed() } else { lines.boxed() };
     tracing_subscriber::registry().with(layer.with_filter(filter(level))).try_init()?;
     Ok(())

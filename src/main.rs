@@ -10,7 +10,8 @@ mod tls;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use acquaint_core::engine::{self, Backend};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::output::{Format, Outcome};
 
@@ -23,8 +24,21 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
 
+    /// Curve arithmetic with a certain back end instead of the fastest of this machine. Results
+    /// are the same.
+    #[arg(long, global = true, value_enum, env = "ACQUAINT_ENGINE", hide = true)]
+    engine: Option<EngineName>,
+
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineName {
+    /// Eight lanes of AVX-512 IFMA.
+    Ifma,
+    /// curve25519-dalek.
+    Dalek,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,17 +60,25 @@ enum Command {
     /// Show keys; never the secret ones.
     #[command(subcommand)]
     Key(commands::key::Command),
+    /// Show what does the arithmetic here, and check a configuration.
+    Selfcheck(commands::selfcheck::Arguments),
 }
 
+/// Exit code for arguments that cannot be understood, as clap has it.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let Arguments { json, command } = Arguments::parse();
+    let Arguments { json, engine, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse_arguments(&error),
+    };
     let format = if json { Format::Json } else { Format::Text };
     // One cryptographic provider for the process, before anything asks for one.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("error: another TLS provider is installed in this process");
         return ExitCode::FAILURE;
     }
-    match run(command, format) {
+    match choose(engine).and_then(|()| run(command, format)) {
         Ok(Outcome::Success) => ExitCode::SUCCESS,
         Ok(Outcome::Failure) => ExitCode::FAILURE,
         Err(error) => {
@@ -66,11 +88,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints help or what is wrong with the arguments; as an object if machines asked for one.
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let reason = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+        output::print_error(Format::Json, &anyhow::Error::msg(reason));
+        return ExitCode::from(USAGE);
+    }
+    error.exit()
+}
+
+/// Fixes the back end before its first use.
+fn choose(engine: Option<EngineName>) -> anyhow::Result<()> {
+    let backend = match engine {
+        None => return Ok(()),
+        Some(EngineName::Ifma) => Backend::Ifma,
+        Some(EngineName::Dalek) => Backend::Dalek,
+    };
+    Ok(engine::choose(backend)?)
+}
+
 fn run(command: Command, format: Format) -> anyhow::Result<Outcome> {
     match command {
         Command::Init(arguments) => commands::init::run(&arguments, format),
         Command::Credential(command) => commands::credential::run(&command, format),
         Command::Key(command) => commands::key::run(&command, format),
+        Command::Selfcheck(arguments) => commands::selfcheck::run(&arguments, format),
         Command::Demo(arguments) => on_runtime(demo::run(arguments, format)),
         Command::Serve(arguments) => on_runtime(commands::serve::run(arguments, format)),
         Command::Registry(command) => on_runtime(commands::registry::run(command, format)),

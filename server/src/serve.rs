@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use acquaint_core::{credential::CredentialVerifier, manifest::ManifestPin};
+use acquaint_core::{credential::CredentialVerifier, engine::Engine, manifest::ManifestPin};
 use tokio::{
     net::{TcpListener, UnixListener},
     time::{sleep, timeout},
@@ -227,7 +227,11 @@ impl Server {
         });
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let calls = router.serve_with_incoming_shutdown(incoming, close.clone().cancelled_owned());
-        tracing::info!(address = %self.address, "serving");
+        tracing::info!(
+            address = %self.address,
+            engine = %Engine::current().backend(),
+            "serving"
+        );
 
         let stopped = run_until_drained(calls, shutdown, &reporter, &close, &self.config).await;
         stop_tasks.cancel();
@@ -264,6 +268,11 @@ async fn run_until_drained(
             return result.map(|()| Stopped::Drained).map_err(|_| ServerError::Transport);
         }
         () = sleep(delay) => {}
+    }
+    // Ends the streams of whoever watches the health; they would hold up the drain otherwise.
+    let mut reporter = reporter.clone();
+    for service in REPORTED {
+        reporter.clear_service_status(service).await;
     }
     close.cancel();
     match timeout(Duration::from_millis(config.drain.deadline_ms), calls).await {
@@ -319,10 +328,13 @@ fn reflection() -> impl tonic::codegen::Service<
         .expect("the descriptors were made by the build of this workspace")
 }
 
+/// What the health service answers for.
+const REPORTED: [&str; 3] = ["", "acquaint.v1.DiscoveryService", "acquaint.v1.RegistryService"];
+
 async fn report(reporter: &HealthReporter, serving: bool) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     let status = if serving { Serving } else { NotServing };
-    for service in ["", "acquaint.v1.DiscoveryService", "acquaint.v1.RegistryService"] {
+    for service in REPORTED {
         reporter.set_service_status(service, status).await;
     }
 }
@@ -354,7 +366,7 @@ fn read_tls_file(path: &Path) -> Result<Vec<u8>, ServerError> {
         .map_err(|error| ServerError::TlsFile { path: path.to_owned(), kind: error.kind() })
 }
 
-/// The operator's socket: mode 0600, removed when dropped.
+/// The operator's socket, mode 0600. It stays when the server stops; the next start replaces it.
 struct AdminSocket {
     listener: UnixListenerStream,
 }

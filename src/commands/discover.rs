@@ -90,12 +90,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
         note(format, &format!("line {}: skipped, {}", skipped.line, skipped.reason));
     }
     let server = &arguments.server;
-    let mut builder =
-        Client::builder(&server.server).pin(server.pin.clone()).credentials(server.credential()?);
-    if let Some(root) = server.trust_root()? {
-        builder = builder.trust_root_pem(root);
-    }
-    let client = builder.build()?;
+    let client = server.configure(Client::builder(&server.server))?.build()?;
     let bars = PhaseBars::new(format);
     let outcome = client.sync(&book, |progress| bars.show(progress)).await?;
     bars.finish();

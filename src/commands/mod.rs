@@ -5,4 +5,5 @@ pub(crate) mod discover;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod registry;
+pub(crate) mod selfcheck;
 pub(crate) mod serve;

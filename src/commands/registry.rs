@@ -10,7 +10,7 @@ use acquaint_client::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER_PERMISSIVE;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::discover::ImportArguments;
 use crate::{
@@ -112,6 +112,7 @@ async fn import(command: &ImportCommand, format: Format) -> anyhow::Result<Outco
         "added": added,
         "updated": updated,
         "skipped": check.skipped,
+        "skipped_rows": check.skipped_rows,
     });
     print(format, &value, || {
         format!(
@@ -125,17 +126,26 @@ async fn import(command: &ImportCommand, format: Format) -> anyhow::Result<Outco
 struct Check {
     rows: u64,
     skipped: u64,
+    /// Line and reason of the first of them, for machines.
+    skipped_rows: Vec<Value>,
 }
+
+/// A file of another kind would fill the memory with reasons.
+const SKIPPED_ROWS_MAX: usize = 1_000;
 
 /// Reports every row that cannot be read, before anything is sent.
 fn check_rows(file: &Path, import: &ImportArguments, format: Format) -> anyhow::Result<Check> {
-    let mut check = Check { rows: 0, skipped: 0 };
+    let mut check = Check { rows: 0, skipped: 0, skipped_rows: Vec::new() };
     for row in reader(file, import)? {
         match row {
             Ok(_) => check.rows += 1,
             Err(error) => {
                 check.skipped += 1;
                 note(format, &format!("line {}: skipped, {}", error.line, error.reason));
+                if check.skipped_rows.len() < SKIPPED_ROWS_MAX {
+                    let reason = error.reason.to_string();
+                    check.skipped_rows.push(json!({ "line": error.line, "reason": reason }));
+                }
             }
         }
     }
@@ -182,13 +192,7 @@ async fn remove(command: &RemoveCommand, format: Format) -> anyhow::Result<Outco
 }
 
 fn registrar(server: &ServerArguments) -> anyhow::Result<Registrar> {
-    let mut builder = Registrar::builder(&server.server)
-        .pin(server.pin.clone())
-        .credentials(server.credential()?);
-    if let Some(root) = server.trust_root()? {
-        builder = builder.trust_root_pem(root);
-    }
-    Ok(builder.build()?)
+    Ok(server.configure(Registrar::builder(&server.server))?.build()?)
 }
 
 fn read_identifier(text: &str, import: &ImportArguments) -> anyhow::Result<Identifier> {

@@ -16,6 +16,7 @@
 )]
 
 mod bad_input;
+mod binary;
 mod crash;
 mod discovery;
 mod limits;

@@ -14,6 +14,10 @@ use acquaint_client::{
     StaticCredential, SyncOutcome, Visibility,
 };
 use acquaint_core::credential::{Claims, Pseudonym, Scope};
+use acquaint_proto::v1::{
+    discovery_service_client::DiscoveryServiceClient,
+    registry_service_client::RegistryServiceClient,
+};
 use acquaint_server::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -21,9 +25,18 @@ use acquaint_server::{
     keystore::{CREDENTIAL_KEY_ID, Keys},
     serve::{Server, ServerError, Stopped},
 };
+use bytes::{Buf as _, BufMut as _, Bytes};
+use curve25519_dalek::{RistrettoPoint, Scalar, constants::RISTRETTO_BASEPOINT_POINT};
+use futures_util::stream;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
+use tonic::{
+    Request, Status, Streaming,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
 
 /// Everything that a server needs on disk, and nothing running.
 pub struct Site {
@@ -63,10 +76,6 @@ impl Site {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
-    }
-
-    pub fn pin(&self) -> ManifestPin {
-        self.keys.manifest.pin()
     }
 
     /// A credential for an account, valid for an hour from now.
@@ -145,6 +154,113 @@ impl World {
     pub async fn publish(&self) {
         self.publish.publish_now().await.unwrap().unwrap();
     }
+}
+
+/// Calls that the SDK would never make: bare channels, own messages, any credential.
+impl World {
+    pub fn channel(&self) -> Channel {
+        channel(&self.url, &self.site.root)
+    }
+
+    pub fn discovery(&self) -> DiscoveryServiceClient<Channel> {
+        DiscoveryServiceClient::new(self.channel())
+    }
+
+    pub fn registry(&self) -> RegistryServiceClient<Channel> {
+        RegistryServiceClient::new(self.channel())
+    }
+
+    /// A request to the discovery service in the name of an account.
+    pub fn asks<T>(&self, account: &str, message: T) -> Request<T> {
+        authorized(&self.site.credential(account, Scope::Discover), message)
+    }
+
+    /// A request to the registry service.
+    pub fn orders<T>(&self, message: T) -> Request<T> {
+        authorized(&self.site.credential("back-end", Scope::Register), message)
+    }
+}
+
+pub fn channel(url: &str, root: &str) -> Channel {
+    let tls =
+        ClientTlsConfig::new().domain_name("localhost").ca_certificate(Certificate::from_pem(root));
+    Endpoint::from_shared(url.to_owned()).unwrap().tls_config(tls).unwrap().connect_lazy()
+}
+
+pub fn authorized<T>(credential: &Credential, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = format!("Bearer {}", credential.expose_text()).parse().unwrap();
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+/// Distinct canonical elements, 32 bytes each: even multiples of the base point.
+pub fn elements(range: std::ops::Range<u64>) -> Vec<u8> {
+    let first = RistrettoPoint::mul_base(&Scalar::from(range.start + 1));
+    let next = |point: &RistrettoPoint| Some(point + RISTRETTO_BASEPOINT_POINT);
+    let points: Vec<_> = std::iter::successors(Some(first), next).take(range.count()).collect();
+    let encodings = RistrettoPoint::double_and_compress_batch(&points);
+    encodings.into_iter().flat_map(|encoding| encoding.to_bytes()).collect()
+}
+
+/// Messages as the bytes that go over the wire.
+#[derive(Clone, Copy, Default)]
+pub struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        dst.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(src.copy_to_bytes(src.remaining())))
+    }
+}
+
+/// Any rpc with one message of any bytes; gives all answers.
+pub async fn call_raw(
+    channel: Channel,
+    path: &'static str,
+    request: Request<Bytes>,
+) -> Result<Vec<Bytes>, Status> {
+    let request = request.map(|message| stream::iter([message]));
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    let answers = grpc.streaming(request, path.parse().unwrap(), Raw).await?.into_inner();
+    collect(answers).await
+}
+
+/// All messages of a stream, or its status.
+pub async fn collect<T>(mut messages: Streaming<T>) -> Result<Vec<T>, Status> {
+    let mut all = Vec::new();
+    while let Some(message) = messages.message().await? {
+        all.push(message);
+    }
+    Ok(all)
 }
 
 /// What a lookup must find: the plain intersection, by position in the address book.

@@ -72,7 +72,10 @@ fn acknowledgments(
                 tracing::info!(chunks = acknowledged, "registration stream complete");
                 return Ok(None);
             };
-            let applied = register(&directory, &evaluator, request).await?;
+            let applied = watched("Registry.Register.Chunk", async {
+                Ok(register(&directory, &evaluator, request).await?)
+            })
+            .await?;
             let response = RegisterResponse {
                 chunks: acknowledged + 1,
                 version: applied.version,
@@ -129,7 +132,7 @@ impl RegistryService for RegistryRpc {
         &self,
         request: Request<Streaming<RegisterRequest>>,
     ) -> Result<Response<Self::RegisterStream>, Status> {
-        watched("Register", async {
+        watched("Registry.Register", async {
             self.gate.admit(request.metadata(), Scope::Register)?;
             let (directory, evaluator) = (Arc::clone(&self.directory), self.evaluator.clone());
             let stream = acknowledgments(directory, evaluator, request.into_inner());
@@ -142,7 +145,7 @@ impl RegistryService for RegistryRpc {
         &self,
         request: Request<UnregisterRequest>,
     ) -> Result<Response<UnregisterResponse>, Status> {
-        watched("Unregister", async {
+        watched("Registry.Unregister", async {
             self.gate.admit(request.metadata(), Scope::Register)?;
             let UnregisterRequest { epoch, elements } = request.into_inner();
             let refused = |error| directory_refusal(&error, "elements");
