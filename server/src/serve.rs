@@ -235,7 +235,9 @@ impl Server {
 
         let stopped = run_until_drained(calls, shutdown, &reporter, &close, &self.config).await;
         stop_tasks.cancel();
-        // Both end at once; a panic in them was logged when it happened.
+        // Safe at any point: nobody sees a snapshot before its manifest is recorded. A panic in it
+        // was logged when it happened.
+        publisher.abort();
         drop(publisher.await);
         if let Some(task) = admin {
             task.abort();

@@ -258,6 +258,11 @@ impl Directory {
             .map(Arc::clone)
     }
 
+    /// Whether there are changes that are not published.
+    fn is_behind(&self) -> bool {
+        self.head().is_ok_and(|head| head.version != self.current().manifest.version)
+    }
+
     /// Publishes what is registered now, if it is not published yet. Only the publisher calls it,
     /// one call at a time.
     async fn publish(&self) -> Result<Arc<Snapshot>, DirectoryError> {
@@ -273,7 +278,9 @@ impl Directory {
 
     async fn apply(&self, changes: Vec<Change>) -> Result<Applied, DirectoryError> {
         let applied = self.rows.store.apply(self.rows.epoch, changes, self.clock.now_s()).await?;
-        if applied.added + applied.updated + applied.removed > 0 {
+        // Not "if it changed something": a repetition of a call whose first attempt nobody waited
+        // for changes nothing, and what that attempt stored is still to be published.
+        if applied.version != self.current().manifest.version {
             self.changed.notify_one();
         }
         Ok(applied)

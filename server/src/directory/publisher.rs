@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +12,10 @@ use super::{Directory, DirectoryError, snapshot::Snapshot};
 
 /// After a failed publication the next attempt waits at least this long.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// How often to look for changes that nobody told of: the store may still apply what a caller that
+/// has gone asked for.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Requests that may wait for a publication; more than operators have hands.
 const REQUESTS_MAX: usize = 16;
@@ -55,6 +59,8 @@ impl Publisher {
     /// Runs until stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut due: Option<Instant> = None;
+        let mut recheck = interval(RECHECK_INTERVAL);
+        recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = due;
             let timer = async {
@@ -67,6 +73,9 @@ impl Publisher {
                 () = stop.cancelled() => return,
                 () = self.directory.changed.notified() => {
                     due.get_or_insert_with(|| Instant::now() + self.delay);
+                }
+                _ = recheck.tick(), if due.is_none() => {
+                    due = self.directory.is_behind().then(|| Instant::now() + self.delay);
                 }
                 () = timer => due = self.publish(None).await,
                 request = self.requests.recv() => match request {
@@ -107,4 +116,62 @@ impl Publisher {
 
 fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use acquaint_core::{engine::Engine, keys::Row, oprf::OprfElement, tag::Label};
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        config::Config,
+        directory::FIRST_EPOCH,
+        evaluator::Evaluator,
+        keystore::Keys,
+        store::{Change, Handle, RedbStore, Store},
+    };
+
+    /// A row that the store got without anybody being told: as from a call that was given up.
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_nobody_waited_for_are_published() {
+        let place = tempfile::tempdir().unwrap();
+        let keys = Keys::generate(&mut rand::rng());
+        let check = keys.storage.check_value();
+        let store: Arc<dyn Store> =
+            Arc::new(RedbStore::open(place.path().join("store.redb"), check).unwrap());
+        let (tenant, policy) = Config::default().check().unwrap();
+        let evaluator = Evaluator::start(1, 4_096).unwrap();
+        let clock = Arc::new(SystemClock);
+        let directory =
+            Directory::open(tenant, &keys, policy, Arc::clone(&store), clock, evaluator)
+                .await
+                .unwrap();
+        let (publisher, _publish) = Publisher::new(Arc::clone(&directory), Duration::ZERO);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(publisher.run(stop.clone()));
+        // The first look of the publisher comes at once; only a later one can see the row.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+
+        let engine = Engine::current();
+        let encoding = engine.encode(&engine.map_to_group(&[[7; 64]])).concat();
+        let element = OprfElement::parse_batch(&encoding).unwrap().remove(0);
+        let vault = keys.storage.vault();
+        let handle = vault.handle(&element);
+        let row = Row { element, label: Label([1; 16]), hidden: false };
+        let sealed = vault.seal(FIRST_EPOCH, &handle, &row);
+        let put = Change::Put { handle: Handle::new(handle), sealed };
+        store.apply(FIRST_EPOCH, vec![put], 1).await.unwrap();
+
+        for _ in 0..1_000 {
+            if directory.current().manifest.members() == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            std::thread::yield_now();
+        }
+        assert_eq!(directory.current().manifest.members(), 1);
+        stop.cancel();
+        running.await.unwrap();
+    }
 }
