@@ -13,7 +13,12 @@ use crate::limits::ELEMENT_BYTES;
 
 /// The secret scalar `k` of an epoch. Never zero, wiped on drop, redacted in `Debug`.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SecretKey(pub(super) Scalar);
+pub struct SecretKey(
+    pub(super) Scalar,
+    /// Kept: every proof needs it, and making it costs as much as evaluating three elements.
+    #[zeroize(skip)]
+    PublicKey,
+);
 
 /// The public key `k·G` of an epoch, never the identity.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,9 +56,9 @@ pub fn derive_key_pair(
     for counter in 0..=u8::MAX {
         let scalar = expander.scalar(&[seed, &length.to_be_bytes(), info, &[counter]]);
         if scalar != Scalar::ZERO {
-            let secret = SecretKey(scalar);
-            let public = secret.public_key();
-            return Ok((secret, public));
+            let point = RistrettoPoint::mul_base(&scalar);
+            let public = PublicKey { encoding: point.compress().to_bytes(), point };
+            return Ok((SecretKey(scalar, public), public));
         }
     }
     Err(KeyError::Derive)
@@ -62,9 +67,8 @@ pub fn derive_key_pair(
 impl SecretKey {
     /// The public key `k·G`.
     #[must_use]
-    pub fn public_key(&self) -> PublicKey {
-        let point = RistrettoPoint::mul_base(&self.0);
-        PublicKey { encoding: point.compress().to_bytes(), point }
+    pub const fn public_key(&self) -> PublicKey {
+        self.1
     }
 }
 
