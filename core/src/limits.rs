@@ -66,6 +66,26 @@ pub const MANIFEST_BYTES_MAX: usize = 640 * 1_024;
 /// ground to fall into one segment; ten times the plan is refused.
 pub const SEGMENT_BYTES_MAX: usize = 1 << 20;
 
+/// Entries of an overlay: removed ranks and added records together, a fiftieth of the largest
+/// directory.
+///
+/// A directory makes a new snapshot long before: the largest gets that many changes in a day at a
+/// churn of one percent each way. It keeps an overlay within 160 MB of memory, and the work of a
+/// publication, which encodes the overlay anew, within a second.
+pub const OVERLAY_ENTRIES_MAX: usize = 4_000_000;
+
+/// Length of an encoded overlay in bytes: 40 for each entry.
+///
+/// An added record takes its label and a Rice code of at most `(48 + 4) / 8` bytes, whatever the
+/// number of entries, so an overlay within the limit of entries always fits.
+pub const OVERLAY_BYTES_MAX: usize = 40 * OVERLAY_ENTRIES_MAX;
+
+/// Length of an encoded delta in bytes: what it adds is part of one overlay, what it takes back is
+/// part of another, at one Rice code (of less than 8 bytes) each.
+///
+/// It travels in chunks, so it may exceed a message.
+pub const DELTA_BYTES_MAX: usize = OVERLAY_BYTES_MAX + 8 * OVERLAY_ENTRIES_MAX;
+
 /// Length of one chunk of a streamed segment or label array in bytes.
 pub const CHUNK_BYTES: usize = 128 * 1_024;
 
@@ -81,6 +101,10 @@ const _: () = {
     assert!(BATCH_ELEMENTS_MAX * (ELEMENT_BYTES + LABEL_BYTES) + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(CHUNK_BYTES + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(MANIFEST_BYTES_MAX + 4_096 <= MESSAGE_BYTES_MAX);
+    assert!(SEALED_LABEL_BYTES + (48 + 4) / 8 + 1 < OVERLAY_BYTES_MAX / OVERLAY_ENTRIES_MAX);
+    assert!(OVERLAY_ENTRIES_MAX as u64 <= DIRECTORY_MEMBERS_MAX);
+    assert!(DELTA_BYTES_MAX as u64 <= u32::MAX as u64, "lengths of sections have four bytes");
+    assert!(DIRECTORY_MEMBERS_MAX <= u32::MAX as u64, "ranks have four bytes");
     let mut i = 1;
     while i < PADDING_CLASSES.len() {
         assert!(PADDING_CLASSES[i - 1] < PADDING_CLASSES[i], "classes ascend");

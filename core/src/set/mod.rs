@@ -36,10 +36,13 @@
 //! Source: ours; spacing and coding after BIP-158, with `P = 20` and prefix segments.
 
 mod build;
+mod entry;
 mod error;
 mod header;
+mod overlay;
 mod rice;
 mod segment;
+mod snapshot;
 mod table;
 mod universe;
 
@@ -47,8 +50,11 @@ mod universe;
 mod tests;
 
 pub use build::{EncodedSegment, EncodedSegments, Record, build, build_segment, encode_sorted};
+pub use entry::Entry;
 pub use error::SetError;
+pub use overlay::{Compaction, Delta, DeltaVersions, Overlay, OverlayError, OverlayHit, compact};
 pub use segment::{Expected, Segment, SegmentHit, encode_segment, find_in_segment};
+pub use snapshot::{SnapshotIdentity, SnapshotSegment, SnapshotView};
 pub use table::Set;
 pub use universe::Universe;
 

@@ -243,7 +243,7 @@ const P: u32 = RICE_PARAMETER as u32;
 ///
 /// What was visited is void if the result is an error.
 #[inline]
-fn for_each_value(
+pub(super) fn for_each_value(
     universe: &Universe,
     count: u32,
     body: &[u8],

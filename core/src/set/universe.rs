@@ -118,6 +118,12 @@ impl Universe {
         1 << self.segment_bits
     }
 
+    /// The number `U = u · 2^k` of different scaled values, below `2^49`.
+    #[must_use]
+    pub fn width(&self) -> u64 {
+        self.segment_width << self.segment_bits
+    }
+
     /// The segment of a tag, its first k bits.
     #[must_use]
     pub fn segment_of(&self, tag: u64) -> u32 {
@@ -138,7 +144,7 @@ impl Universe {
     /// One multiplication, since `floor(t · u · 2^k / 2^64)` is the same number.
     #[must_use]
     pub fn scaled(&self, tag: u64) -> u64 {
-        scale(tag, self.segment_width << self.segment_bits)
+        scale(tag, self.width())
     }
 }
 

@@ -9,6 +9,7 @@
 mod figures;
 mod malformed;
 mod oracle;
+mod overlay;
 mod properties;
 mod universe;
 mod vectors;
