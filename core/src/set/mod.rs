@@ -5,6 +5,9 @@
 //! the label array. The coding is canonical: the same members in the same universe give the same
 //! bytes, so digests compare between clients, auditors and replicas.
 //!
+//! A directory that changed since is told apart by an [`Overlay`]: ranks of the snapshot never
+//! shift.
+//!
 //! What it guarantees: a decoded segment re-encodes to the bytes it came from; every other input
 //! is an error, found with memory in proportion to the input.
 //!

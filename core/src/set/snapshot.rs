@@ -79,8 +79,7 @@ impl<B: AsRef<[u8]>> SnapshotView<B> {
         if segments.len() as u64 != u64::from(universe.segment_count()) {
             return Err(SetError::SegmentSequence.into());
         }
-        let mut first_ranks = Vec::with_capacity(segments.len());
-        let mut members = 0u32;
+        let (first_ranks, members) = first_ranks(segments.iter().map(|segment| segment.count))?;
         for (index, segment) in (0..).zip(&segments) {
             let expected = Expected { snapshot_number, index, count: segment.count };
             header::split(universe, expected, segment.bytes.as_ref())?;
@@ -88,11 +87,6 @@ impl<B: AsRef<[u8]>> SnapshotView<B> {
             if labels_bytes != u64::from(segment.count) * SEALED_LABEL_BYTES as u64 {
                 return Err(OverlayError::LabelBytes);
             }
-            first_ranks.push(members);
-            members = members
-                .checked_add(segment.count)
-                .filter(|members| u64::from(*members) <= DIRECTORY_MEMBERS_MAX)
-                .ok_or(OverlayError::Capacity)?;
         }
         let identity =
             SnapshotIdentity { universe: *universe, epoch, number: snapshot_number, members };
@@ -252,4 +246,23 @@ impl<B> fmt::Debug for SnapshotView<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SnapshotView").field(&self.identity).finish()
     }
+}
+
+/// The rank of the first member of each segment, and the number of all members.
+///
+/// # Errors
+/// [`OverlayError::Capacity`] above `limits::DIRECTORY_MEMBERS_MAX`.
+pub(super) fn first_ranks(
+    counts: impl Iterator<Item = u32>,
+) -> Result<(Vec<u32>, u32), OverlayError> {
+    let mut first_ranks = Vec::new();
+    let mut members = 0u32;
+    for count in counts {
+        first_ranks.push(members);
+        members = members
+            .checked_add(count)
+            .filter(|members| u64::from(*members) <= DIRECTORY_MEMBERS_MAX)
+            .ok_or(OverlayError::Capacity)?;
+    }
+    Ok((first_ranks, members))
 }

@@ -1,5 +1,6 @@
 //! From a snapshot and its overlay to the next snapshot.
 
+use std::fmt;
 use std::ops::Range;
 
 use super::fields::check;
@@ -13,7 +14,8 @@ use crate::set::{EncodedSegment, Entry, SnapshotView, encode_segment};
 /// and `snapshot_number`, byte for byte. Server and client do the same and need not exchange it.
 ///
 /// Items: all segments by ascending index, each when it is asked for. Memory: one segment. Cost:
-/// see `figures_of_the_overlay` in the tests; about 20 ns per member, half of them for the labels.
+/// 37 to 48 ns per member at 10^7 and 10^6, with 1 % of the members exchanged (one Zen 4 core,
+/// other builds running).
 ///
 /// # Errors
 /// [`OverlayError::OtherSnapshot`] if the overlay is not one of the view. Items may be
@@ -29,7 +31,7 @@ pub fn compact<'a, B: AsRef<[u8]>>(
 }
 
 /// The segments of the next snapshot, computed as they are asked for; see [`compact`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Compaction<'a, B> {
     view: &'a SnapshotView<B>,
     snapshot_number: u64,
@@ -64,6 +66,17 @@ impl<B: AsRef<[u8]>> Iterator for Compaction<'_, B> {
 }
 
 impl<B: AsRef<[u8]>> ExactSizeIterator for Compaction<'_, B> {}
+
+/// Identity and progress only.
+impl<B> fmt::Debug for Compaction<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compaction")
+            .field("view", &self.view)
+            .field("snapshot_number", &self.snapshot_number)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
 
 impl<B: AsRef<[u8]>> Compaction<'_, B> {
     /// One segment, from its part of the overlay.

@@ -122,3 +122,45 @@ pub(super) fn narrow(item: u64) -> u32 {
 pub(super) fn narrow_range(positions: std::ops::Range<usize>) -> std::ops::Range<u32> {
     narrow(positions.start as u64)..narrow(positions.end as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const VECTORS: &str = include_str!("../../../vectors/set/overlays.json");
+
+    fn code(range: u64, count: u32) -> ListCode {
+        ListCode { range, count, step: 0, outside: OverlayError::ValueRange }
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_independent_script() {
+        let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+        let cases = vectors["parameters"].as_array().unwrap();
+        assert_eq!(cases.len(), 54);
+        for case in cases {
+            let number = |field: &str| case[field].as_u64().unwrap();
+            let count = u32::try_from(number("count")).unwrap();
+            let parameter = code(number("width"), count).parameter();
+            assert_eq!(u64::from(parameter), number("parameter"), "{case}");
+        }
+    }
+
+    /// The worst list has all its distance in one gap; `limits::OVERLAY_BYTES_MAX` rests on it.
+    #[test]
+    fn no_list_takes_more_bits_than_stated() {
+        let universe = 200_000_000 * crate::set::MEAN_GAP;
+        for range in [1, 2, 3, 100, 65_536, 200_000_000, universe] {
+            for count in (0..14).map(|i| 3u32.pow(i)) {
+                let code = code(range, count);
+                let last = std::iter::once(range - 1);
+                let items = std::iter::repeat_n(0, count as usize - 1).chain(last);
+                let bytes = code.encode(items, Vec::new());
+                let bits_max = u64::from(count) * (u64::from(code.parameter()) + 4);
+                assert!(bytes.len() as u64 <= bits_max.div_ceil(8), "{count} below {range}");
+            }
+        }
+    }
+}

@@ -42,6 +42,33 @@ use fields::check;
 /// bytes only the server's signature stands for it, since it takes the labels to check.
 ///
 /// Memory: 4 bytes per removal, 40 per addition.
+///
+/// ```
+/// use acquaint_core::set::{
+///     Delta, DeltaVersions, Entry, Overlay, Record, SnapshotSegment, SnapshotView, Universe, build,
+/// };
+///
+/// let universe = Universe::for_members(1)?;
+/// let (leaves, comes) = ([Record { tag: 7, sealed_label: [1; 32] }], u64::MAX);
+/// let published: Vec<_> = build(&universe, 1, &mut leaves.clone()).collect::<Result<_, _>>()?;
+/// let segments = published.iter().map(SnapshotSegment::from).collect();
+/// let view = SnapshotView::new(&universe, 9, 1, segments)?;
+///
+/// // Server: the member leaves, another comes.
+/// let before = Overlay::empty(*view.identity());
+/// let gone = Entry::new(&universe, &leaves[0]);
+/// let new = Entry::new(&universe, &Record { tag: comes, sealed_label: [2; 32] });
+/// let after = before.advance(&view, &[gone], &[new])?;
+/// let versions = DeltaVersions { from: 1, to: 3 };
+/// let bytes = Delta::between(versions, &before, &after)?.encode();
+///
+/// // Client: the same overlay, so the digest of `encode` is the one in the manifest.
+/// let now = Delta::decode(view.identity(), versions, &bytes)?.apply(&before)?;
+/// assert_eq!(now.encode(), after.encode());
+/// assert!(now.lookup(7, view.ranks_of(universe.scaled(7))?).is_empty());
+/// assert_eq!(now.lookup(comes, view.ranks_of(universe.scaled(comes))?).added, 0..1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Overlay {
     snapshot: SnapshotIdentity,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const EPOCH: u32 = 9;
+pub(super) const EPOCH: u32 = 9;
 
 /// One snapshot as published, the members since, and the overlay that should tell the difference.
 pub(super) struct World {
