@@ -35,14 +35,14 @@ impl Changes {
         }
     }
 
-    /// The overlay to which the changes lead.
+    /// The overlay to which the changes lead; ordinals lie below its number of additions.
     ///
     /// Accepts exactly what [`Changes::between`] the two overlays gives.
     ///
     /// # Errors
     /// [`OverlayError::NotRemoved`], [`OverlayError::RemovedTwice`],
-    /// [`OverlayError::OrdinalRange`], [`OverlayError::NotCanonical`]; for the result
-    /// [`OverlayError::TooLarge`] and [`OverlayError::Capacity`].
+    /// [`OverlayError::NotCanonical`]; for the result [`OverlayError::TooLarge`] and
+    /// [`OverlayError::Capacity`].
     pub(super) fn apply(&self, from: &Overlay) -> Result<Overlay, OverlayError> {
         let removed = self.apply_to_removed(&from.removed)?;
         let added = self.apply_to_added(&from.added)?;
@@ -78,7 +78,7 @@ impl Changes {
                 check(!kept_or_added, OverlayError::NotCanonical)?;
             }
         }
-        check(dropped.next().is_none(), OverlayError::OrdinalRange)?;
+        // No ordinal is left over: they lie below the number of additions that both sides have.
         after.extend(added);
         Ok(after)
     }

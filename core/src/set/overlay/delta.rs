@@ -63,8 +63,8 @@ impl Delta {
     /// # Errors
     /// [`OverlayError::OtherSnapshot`], [`OverlayError::OtherOverlay`],
     /// [`OverlayError::NotRemoved`], [`OverlayError::RemovedTwice`],
-    /// [`OverlayError::OrdinalRange`], [`OverlayError::NotCanonical`]; if the result passes a
-    /// limit, [`OverlayError::TooLarge`] or [`OverlayError::Capacity`].
+    /// [`OverlayError::NotCanonical`]; if the result passes a limit,
+    /// [`OverlayError::TooLarge`] or [`OverlayError::Capacity`].
     pub fn apply(&self, from: &Overlay) -> Result<Overlay, OverlayError> {
         check(from.snapshot == self.snapshot, OverlayError::OtherSnapshot)?;
         check(count_of(&from.added) == self.additions_before, OverlayError::OtherOverlay)?;
