@@ -91,6 +91,7 @@ mod outcome;
 mod registrar;
 mod registration;
 mod retry;
+pub mod state;
 #[cfg(test)]
 mod testing;
 mod traffic;
