@@ -88,6 +88,7 @@ impl Gate {
             digest: batch_digest(epoch, elements),
             now_ms: self.clock.now_ms(),
             policy: self.quota,
+            credit: None,
         };
         match self.store.charge(request).await.map_err(|error| store_refusal(&error))? {
             ChargeOutcome::Granted { charged, quota } => Ok(Charged { elements: charged, quota }),

@@ -214,7 +214,8 @@ impl Directory {
     ) -> Result<Applied, DirectoryError> {
         let rows = Arc::clone(&self.rows);
         let changes = reservation.run(move || rows.seal(&entries)).await??;
-        if self.head()?.entries + changes.len() as u64 > DIRECTORY_MEMBERS_MAX {
+        let entries = self.rows.store.entries(self.rows.epoch)?;
+        if entries + changes.len() as u64 > DIRECTORY_MEMBERS_MAX {
             return Err(DirectoryError::Full);
         }
         self.apply(changes).await
@@ -277,7 +278,8 @@ impl Directory {
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<Applied, DirectoryError> {
-        let applied = self.rows.store.apply(self.rows.epoch, changes, self.clock.now_s()).await?;
+        let parts = vec![(self.rows.epoch, changes)];
+        let applied = self.rows.store.apply(parts, self.clock.now_s()).await?;
         // Not "if it changed something": a repetition of a call whose first attempt nobody waited
         // for changes nothing, and what that attempt stored is still to be published.
         if applied.version != self.current().manifest.version {

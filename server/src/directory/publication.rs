@@ -41,7 +41,7 @@ pub(super) async fn publish(
 
 fn publication(snapshot: &Snapshot) -> Publication {
     Publication {
-        snapshot: snapshot.manifest.snapshot,
+        sequence: snapshot.manifest.snapshot,
         version: snapshot.manifest.version,
         manifest: snapshot.signed.content.clone(),
         signature: snapshot.signed.signature,

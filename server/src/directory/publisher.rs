@@ -161,7 +161,7 @@ mod tests {
         let row = Row { element, label: Label([1; 16]), hidden: false };
         let sealed = vault.seal(FIRST_EPOCH, &handle, &row);
         let put = Change::Put { handle: Handle::new(handle), sealed };
-        store.apply(FIRST_EPOCH, vec![put], 1).await.unwrap();
+        store.apply(vec![(FIRST_EPOCH, vec![put])], 1).await.unwrap();
 
         for _ in 0..1_000 {
             if directory.current().manifest.members() == 1 {

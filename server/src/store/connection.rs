@@ -14,7 +14,7 @@ use redb::backends::FileBackend;
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::error::Fault;
-use super::{Head, StoreError, tables};
+use super::{Head, StoreError, migration, tables};
 
 /// Most memory for redb's page cache in bytes.
 ///
@@ -81,7 +81,7 @@ impl Connection {
         self.give_up(StoreError::Closed);
         let opened = guarded(|| {
             let database = (self.opener)()?;
-            verify_identity(&database, &self.key_check)?;
+            admit(&database, &self.key_check)?;
             Ok(database)
         });
         match opened.map_err(|fault| fault.reading(&self.path)) {
@@ -189,25 +189,39 @@ pub(super) fn initialize(database: &Database, key_check: &[u8; 32]) -> Result<()
         let mut counters = txn.open_table(tables::COUNTERS)?;
         let head = tables::encode_head(&Head::default());
         counters.insert(tables::COUNTERS_HEAD, head.as_slice())?;
+        counters.insert(tables::COUNTERS_LOG_START, 0_u64.to_be_bytes().as_slice())?;
+        txn.open_table(tables::EPOCHS)?;
         txn.open_table(tables::ROWS)?;
         txn.open_table(tables::CHANGES)?;
         txn.open_table(tables::PUBLICATIONS)?;
         txn.open_table(tables::QUOTAS)?;
+        txn.open_table(tables::CREDITS)?;
         txn.open_table(tables::CHARGES)?;
         txn.open_table(tables::CHARGE_TIMES)?;
     }
     Ok(txn.commit()?)
 }
 
-/// Checks that the database has our schema and belongs to the storage key.
-fn verify_identity(database: &Database, key_check: &[u8; 32]) -> Result<(), Fault> {
+/// Brings a database of an older schema up to date, once it is known to belong to the storage key;
+/// refuses any other.
+fn admit(database: &Database, key_check: &[u8; 32]) -> Result<(), Fault> {
+    let found = schema(database, key_check)?;
+    if found != tables::SCHEMA {
+        migration::from_schema_1(database)?;
+        tracing::info!(from = found, to = tables::SCHEMA, "the store was brought up to date");
+    }
+    Ok(())
+}
+
+/// The schema of a database, if this program can read it and it belongs to the storage key.
+fn schema(database: &Database, key_check: &[u8; 32]) -> Result<u32, Fault> {
     let meta = database.begin_read()?.open_table(tables::META)?;
     let schema = meta.get(tables::META_SCHEMA)?.ok_or(StoreError::Corrupt)?;
     let schema = schema.value().try_into().map_err(|_| StoreError::Corrupt)?;
     let found = u32::from_be_bytes(schema);
-    if found != tables::SCHEMA {
+    if !(1..=tables::SCHEMA).contains(&found) {
         return Err(StoreError::SchemaVersion { found, supported: tables::SCHEMA }.into());
     }
     let stored = meta.get(tables::META_KEY_CHECK)?.ok_or(StoreError::Corrupt)?;
-    if stored.value() != key_check { Err(StoreError::WrongKey.into()) } else { Ok(()) }
+    if stored.value() == key_check { Ok(found) } else { Err(StoreError::WrongKey.into()) }
 }

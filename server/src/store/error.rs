@@ -57,9 +57,15 @@ pub enum StoreError {
     /// The store was closed, or is being reopened after a failed write.
     #[error("the store is closed: open it again, or retry if it is recovering")]
     Closed,
-    /// A publication whose snapshot number does not follow the last one.
+    /// A publication whose sequence number does not follow the last one.
     #[error("the publication does not follow the last one: read the last one and publish again")]
     OutOfOrder,
+    /// Rows for an epoch that was dropped; nothing was written.
+    #[error("the epoch was dropped from the store: use the current one")]
+    EpochDropped,
+    /// A named value that is longer than the store keeps; nothing was written.
+    #[error("the value is longer than the store keeps under a name: report this as a bug")]
+    MetaLength,
 }
 
 /// An error inside a store operation, before it is known what the operation was.

@@ -8,10 +8,14 @@
 //!
 //! [`Store`] is the seam; [`RedbStore`] is the embedded implementation.
 
+mod charge;
 mod connection;
 mod error;
 mod execute;
+mod migration;
+mod publication;
 mod redb;
+mod row;
 mod tables;
 mod writer;
 
@@ -26,175 +30,27 @@ mod writer;
 )]
 mod tests;
 
-use std::fmt;
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
 
 use crate::admission::bucket::{QuotaPolicy, QuotaState};
 
+pub use self::charge::{ChargeOutcome, ChargeRequest, Credit, REPEAT_FREE_MS};
 pub use self::error::StoreError;
+pub use self::publication::Publication;
 pub use self::redb::RedbStore;
+pub use self::row::{Applied, Change, Copied, CopiedRow, Handle, Head, History, LoggedChange};
 
-/// How long a repeated batch is free after its first charge, in milliseconds, inclusive.
-///
-/// Long enough for a client that lost an answer to ask again, short enough for the table of
-/// charges to stay small.
-pub const REPEAT_FREE_MS: u64 = 600_000;
+/// Longest value of [`Store::set_meta`] in bytes: state, not data.
+pub const META_BYTES_MAX: usize = 4_096;
 
-/// A row's key: keyed BLAKE3 of the stored element under the storage key.
-///
-/// The order is that of the bytes, the order of [`Store::scan`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Handle([u8; 32]);
-
-impl Handle {
-    /// Length in bytes.
-    pub const BYTES: usize = 32;
-
-    /// Wraps the 32 bytes of a keyed hash.
-    #[must_use]
-    pub const fn new(bytes: [u8; Self::BYTES]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle(REDACTED)")
-    }
-}
-
-/// One change to the rows of an epoch.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Creates the row or replaces its content.
-    Put {
-        /// The row's key.
-        handle: Handle,
-        /// The row's content, sealed by the caller.
-        sealed: Vec<u8>,
-    },
-    /// Removes the row.
-    Remove {
-        /// The row's key.
-        handle: Handle,
-    },
-}
-
-impl Change {
-    /// The row concerned.
-    #[must_use]
-    pub const fn handle(&self) -> &Handle {
-        match self {
-            Self::Put { handle, .. } | Self::Remove { handle } => handle,
-        }
-    }
-}
-
-impl fmt::Debug for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Put { .. } => "Put(REDACTED)",
-            Self::Remove { .. } => "Remove(REDACTED)",
-        })
-    }
-}
-
-/// What an [`apply`](Store::apply) did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Position of the change log afterward.
-    pub version: u64,
-    /// Rows created.
-    pub added: u32,
-    /// Rows whose content changed.
-    pub updated: u32,
-    /// Rows removed.
-    pub removed: u32,
-}
-
-/// Where the rows and the change log stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Head {
-    /// Position of the change log: the number of effective changes so far.
-    pub version: u64,
-    /// Rows of all epochs together.
-    pub entries: u64,
-    /// Time of the last effective change in Unix seconds, as its caller stated it; 0 if none.
-    pub changed_at: u64,
-}
-
-/// A signed manifest, as it was published.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Publication {
-    /// Number of the snapshot; the first is 1.
-    pub snapshot: u64,
-    /// Position of the change log that it publishes.
-    pub version: u64,
-    /// The exact bytes of the manifest.
-    pub manifest: Vec<u8>,
-    /// The Ed25519 signature over them.
-    pub signature: [u8; 64],
-}
-
-impl fmt::Debug for Publication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publication")
-            .field("snapshot", &self.snapshot)
-            .field("version", &self.version)
-            .field("manifest_bytes", &self.manifest.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A request to draw on an account's quota.
-#[derive(Clone, Copy)]
-pub struct ChargeRequest {
-    /// The account's pseudonym.
-    pub account: [u8; 16],
-    /// Elements to charge.
-    pub cost: u64,
-    /// Digest of epoch and batch: the same digest again is a repeat.
-    pub digest: [u8; 32],
-    /// The time in milliseconds since the Unix epoch.
-    pub now_ms: u64,
-    /// What the account may use.
-    pub policy: QuotaPolicy,
-}
-
-impl fmt::Debug for ChargeRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChargeRequest")
-            .field("cost", &self.cost)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The answer to a [`ChargeRequest`].
+/// Names of the small values that a store keeps for its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChargeOutcome {
-    /// The batch may be answered.
-    Granted {
-        /// Elements charged: the cost, or 0 for a repeat within [`REPEAT_FREE_MS`].
-        charged: u64,
-        /// What is left.
-        quota: QuotaState,
-    },
-    /// The batch must not be answered. Nothing was charged.
-    Refused {
-        /// Milliseconds after which the batch would fit; `None` if no waiting helps.
-        wait_ms: Option<u64>,
-        /// What is left.
-        quota: QuotaState,
-    },
+#[non_exhaustive]
+pub enum MetaName {
+    /// How far a rotation of the key has come.
+    Rotation,
 }
 
 /// The persistent state of one tenant's directory.
@@ -204,22 +60,55 @@ pub enum ChargeOutcome {
 /// accepted. Every method may also fail with [`StoreError::Closed`], [`StoreError::Corrupt`],
 /// [`StoreError::Interrupted`] or [`StoreError::Io`]; writes with [`StoreError::Full`] or
 /// [`StoreError::WriteFailed`].
+///
+/// What removes much ([`prune_log`](Self::prune_log),
+/// [`prune_publications`](Self::prune_publications), [`drop_epoch`](Self::drop_epoch)) does so in
+/// steps, each a transaction of bounded size between which other writes take their turn. If the
+/// call is dropped or fails, or a crash ends it, some steps are done: another call does the rest.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Applies changes to an epoch atomically, and durably before it returns.
+    /// Applies changes to one or more epochs atomically, and durably before it returns.
     ///
-    /// Each effective change is appended to the change log, in the order of handles and, for one
-    /// handle, in the given order. A put that changes nothing and a removal of an absent row are
-    /// not effective. `at_unix_s` is recorded as the time of the changes.
+    /// Each effective change is appended to the change log: part by part, within a part in the
+    /// order of handles and, for one handle, in the given order. A put that changes nothing and a
+    /// removal of an absent row are not effective. `at_unix_s` is recorded as the time of the
+    /// changes. The counts returned are those of the first part.
     ///
     /// # Errors
-    /// Only those common to all writes. Nothing has been applied then, as far as anyone was told.
+    /// [`StoreError::EpochDropped`] if any of the epochs was dropped, and those common to all
+    /// writes. Nothing has been applied then, as far as anyone was told.
     async fn apply(
         &self,
-        epoch: u32,
-        changes: Vec<Change>,
+        parts: Vec<(u32, Vec<Change>)>,
         at_unix_s: u64,
     ) -> Result<Applied, StoreError>;
+
+    /// Carries rows from one epoch to another, atomically, and durably before it returns.
+    ///
+    /// A row is put under `to_epoch` only if its source still holds exactly what was expected.
+    /// Otherwise it was changed or removed meanwhile, by someone who is responsible for both
+    /// epochs, and is passed over. Effective puts are logged like those of
+    /// [`apply`](Self::apply), in the order of the handles under `to_epoch`.
+    ///
+    /// # Errors
+    /// [`StoreError::EpochDropped`] if either epoch was dropped, and those common to all writes.
+    async fn copy_rows(
+        &self,
+        to_epoch: u32,
+        from_epoch: u32,
+        rows: Vec<CopiedRow>,
+        at_unix_s: u64,
+    ) -> Result<Copied, StoreError>;
+
+    /// Removes the rows, the log and the credits of an epoch, durably and for good: from the first
+    /// step on it reads as empty and never accepts another row. An epoch that was dropped already
+    /// is left as it is.
+    ///
+    /// The log's version stays: the end of an epoch is no change of its rows.
+    ///
+    /// # Errors
+    /// Only those common to all writes.
+    async fn drop_epoch(&self, epoch: u32) -> Result<(), StoreError>;
 
     /// Draws on a quota in one transaction, durable before it returns.
     ///
@@ -228,11 +117,14 @@ pub trait Store: Send + Sync + 'static {
     /// than that, either way, makes a repeat cost what a new request costs; it never makes a new
     /// request free.
     ///
+    /// A request with a [`Credit`] draws on that first and on the quota for the rest; the account
+    /// has it from its first such request on, and once. An epoch that was dropped gives no credit.
+    ///
     /// # Errors
     /// Only those common to all writes. The caller must refuse what the charge was for.
     async fn charge(&self, request: ChargeRequest) -> Result<ChargeOutcome, StoreError>;
 
-    /// What is left of an account's quota at `now_ms`, without drawing on it.
+    /// What is left of an account's quota at `now_ms`, without credit and without drawing on it.
     ///
     /// # Errors
     /// Only those common to all methods.
@@ -249,7 +141,7 @@ pub trait Store: Send + Sync + 'static {
     /// before trying again.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] if the snapshot number is not the last one plus one, or 1 for
+    /// [`StoreError::OutOfOrder`] if the sequence number is not the last one plus one, or 1 for
     /// the first; and those common to all writes.
     async fn record_publication(&self, publication: Publication) -> Result<(), StoreError>;
 
@@ -259,11 +151,31 @@ pub trait Store: Send + Sync + 'static {
     /// Only those common to all methods.
     fn last_publication(&self) -> Result<Option<Publication>, StoreError>;
 
+    /// The publications after a sequence number that are kept, in order. Blocks while it reads
+    /// them: to be called off the async runtime if they are many.
+    ///
+    /// # Errors
+    /// Only those common to all methods.
+    fn publications_after(&self, sequence: u64) -> Result<Vec<Publication>, StoreError>;
+
+    /// Forgets the publications up to a sequence number, durably and from the oldest on, but never
+    /// the last one.
+    ///
+    /// # Errors
+    /// Only those common to all writes.
+    async fn prune_publications(&self, up_to: u64) -> Result<(), StoreError>;
+
     /// Where the rows and the change log stand.
     ///
     /// # Errors
     /// Only those common to all methods.
     fn head(&self) -> Result<Head, StoreError>;
+
+    /// The number of rows of an epoch; takes the same time however many there are.
+    ///
+    /// # Errors
+    /// Only those common to all methods.
+    fn entries(&self, epoch: u32) -> Result<u64, StoreError>;
 
     /// Calls `row` for each row of an epoch in the order of handles, until it breaks, and returns
     /// the [`Head`] of the very snapshot that was read.
@@ -278,6 +190,55 @@ pub trait Store: Send + Sync + 'static {
         epoch: u32,
         row: &mut dyn FnMut(&Handle, &[u8]) -> ControlFlow<()>,
     ) -> Result<Head, StoreError>;
+
+    /// At most `limit` rows of an epoch in the order of handles, from the first one after `after`,
+    /// or from the first one of all. Fewer than `limit`: there are no others.
+    ///
+    /// Each call reads a snapshot of its own. Blocks: to be called off the async runtime.
+    ///
+    /// # Errors
+    /// Only those common to all methods.
+    fn scan_after(
+        &self,
+        epoch: u32,
+        after: Option<Handle>,
+        limit: usize,
+    ) -> Result<Vec<(Handle, Vec<u8>)>, StoreError>;
+
+    /// What happened to the rows of an epoch after a version of the log, read in one snapshot.
+    ///
+    /// `None` if it cannot be told: the log was pruned past `after` or has not come that far, the
+    /// epoch was dropped, or it has more than `changes_max` changes since. Blocks for as long as
+    /// the changes take: to be called off the async runtime.
+    ///
+    /// # Errors
+    /// Only those common to all methods.
+    fn history(
+        &self,
+        epoch: u32,
+        after: u64,
+        changes_max: usize,
+    ) -> Result<Option<History>, StoreError>;
+
+    /// Forgets the log's entries up to a version, durably; from the first step on no history
+    /// reaches further back. The [`Head`] stays as it is.
+    ///
+    /// # Errors
+    /// Only those common to all writes.
+    async fn prune_log(&self, up_to: u64) -> Result<(), StoreError>;
+
+    /// The value kept under a name, if any.
+    ///
+    /// # Errors
+    /// Only those common to all methods.
+    fn meta(&self, name: MetaName) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a value under a name, in place of the one before, durable before it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::MetaLength`] if it is longer than [`META_BYTES_MAX`], and those common to all
+    /// writes.
+    async fn set_meta(&self, name: MetaName, value: Vec<u8>) -> Result<(), StoreError>;
 
     /// Finishes the writes already accepted and releases the store; a second call does nothing.
     ///

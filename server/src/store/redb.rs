@@ -13,8 +13,8 @@ use super::connection::{self, Connection, Opener, guarded};
 use super::execute::{self, Command, Reply};
 use super::writer::{Job, Pacing, QUEUE_COMMANDS_MAX, Writer};
 use super::{
-    Applied, Change, ChargeOutcome, ChargeRequest, Handle, Head, Publication, Store, StoreError,
-    tables,
+    Applied, Change, ChargeOutcome, ChargeRequest, Copied, CopiedRow, Handle, Head, History,
+    MetaName, Publication, Store, StoreError, tables,
 };
 use crate::admission::bucket::{QuotaPolicy, QuotaState};
 
@@ -37,7 +37,7 @@ impl RedbStore {
     ///
     /// `key_check` is a value derived from the storage key; a store remembers the one it was
     /// created with. Opening verifies the checksum of every page, so it takes time in proportion
-    /// to the size of the file, and blocks meanwhile.
+    /// to the size of the file, and blocks meanwhile. A file of schema 1 is brought up to date.
     ///
     /// # Errors
     /// [`StoreError::AlreadyOpen`], [`StoreError::WrongKey`], [`StoreError::SchemaVersion`],
@@ -83,6 +83,26 @@ impl RedbStore {
         answer.await.unwrap_or(Err(StoreError::Interrupted))
     }
 
+    /// Carries out a command that has nothing to tell.
+    async fn done(&self, command: Command) -> Result<(), StoreError> {
+        match self.submit(command).await? {
+            Reply::Done => Ok(()),
+            _ => Err(StoreError::Interrupted),
+        }
+    }
+
+    /// Repeats a step until nothing is left to do. Each takes its place in the queue, so that the
+    /// writes of others come in between.
+    async fn all_steps(&self, step: impl Fn() -> Command + Send) -> Result<(), StoreError> {
+        loop {
+            match self.submit(step()).await? {
+                Reply::Step { last: true } => return Ok(()),
+                Reply::Step { last: false } => {}
+                _ => return Err(StoreError::Interrupted),
+            }
+        }
+    }
+
     fn stop_accepting(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
@@ -92,20 +112,36 @@ impl RedbStore {
 impl Store for RedbStore {
     async fn apply(
         &self,
-        epoch: u32,
-        changes: Vec<Change>,
+        parts: Vec<(u32, Vec<Change>)>,
         at_unix_s: u64,
     ) -> Result<Applied, StoreError> {
-        match self.submit(Command::Apply { epoch, changes, at_unix_s }).await? {
+        match self.submit(Command::Apply { parts, at_unix_s }).await? {
             Reply::Applied(applied) => Ok(applied),
-            Reply::Charged(_) | Reply::Published => Err(StoreError::Interrupted),
+            _ => Err(StoreError::Interrupted),
         }
+    }
+
+    async fn copy_rows(
+        &self,
+        to_epoch: u32,
+        from_epoch: u32,
+        rows: Vec<CopiedRow>,
+        at_unix_s: u64,
+    ) -> Result<Copied, StoreError> {
+        match self.submit(Command::Copy { to_epoch, from_epoch, rows, at_unix_s }).await? {
+            Reply::Copied(copied) => Ok(copied),
+            _ => Err(StoreError::Interrupted),
+        }
+    }
+
+    async fn drop_epoch(&self, epoch: u32) -> Result<(), StoreError> {
+        self.all_steps(|| Command::DropEpoch(epoch)).await
     }
 
     async fn charge(&self, request: ChargeRequest) -> Result<ChargeOutcome, StoreError> {
         match self.submit(Command::Charge(request)).await? {
             Reply::Charged(outcome) => Ok(outcome),
-            Reply::Applied(_) | Reply::Published => Err(StoreError::Interrupted),
+            _ => Err(StoreError::Interrupted),
         }
     }
 
@@ -122,10 +158,7 @@ impl Store for RedbStore {
     }
 
     async fn record_publication(&self, publication: Publication) -> Result<(), StoreError> {
-        match self.submit(Command::Publish(publication)).await? {
-            Reply::Published => Ok(()),
-            Reply::Applied(_) | Reply::Charged(_) => Err(StoreError::Interrupted),
-        }
+        self.done(Command::Publish(publication)).await
     }
 
     fn last_publication(&self) -> Result<Option<Publication>, StoreError> {
@@ -134,8 +167,23 @@ impl Store for RedbStore {
         })
     }
 
+    fn publications_after(&self, sequence: u64) -> Result<Vec<Publication>, StoreError> {
+        self.connection.read(|snapshot| execute::publications_after(snapshot, sequence))
+    }
+
+    async fn prune_publications(&self, up_to: u64) -> Result<(), StoreError> {
+        self.all_steps(|| Command::PrunePublications(up_to)).await
+    }
+
     fn head(&self) -> Result<Head, StoreError> {
         self.connection.read(|snapshot| execute::read_head(&snapshot.open_table(tables::COUNTERS)?))
+    }
+
+    fn entries(&self, epoch: u32) -> Result<u64, StoreError> {
+        let record = self
+            .connection
+            .read(|snapshot| execute::read_epoch(&snapshot.open_table(tables::EPOCHS)?, epoch))?;
+        Ok(if record.dropped { 0 } else { record.entries })
     }
 
     fn scan(
@@ -143,13 +191,16 @@ impl Store for RedbStore {
         epoch: u32,
         row: &mut dyn FnMut(&Handle, &[u8]) -> ControlFlow<()>,
     ) -> Result<Head, StoreError> {
-        let (head, mut rows) = self.connection.read(|snapshot| {
+        let (head, dropped, mut rows) = self.connection.read(|snapshot| {
             let head = execute::read_head(&snapshot.open_table(tables::COUNTERS)?)?;
-            let first = tables::row_key(epoch, &Handle::new([0; Handle::BYTES]));
-            let last = tables::row_key(epoch, &Handle::new([0xff; Handle::BYTES]));
+            let record = execute::read_epoch(&snapshot.open_table(tables::EPOCHS)?, epoch)?;
+            let keys = tables::keys_of(epoch);
             let rows = snapshot.open_table(tables::ROWS)?;
-            Ok((head, rows.range::<&[u8; 36]>(&first..=&last)?))
+            Ok((head, record.dropped, rows.range::<&[u8; 36]>(keys.start()..=keys.end())?))
         })?;
+        if dropped {
+            return Ok(head);
+        }
         // Only redb is guarded: a panic of the callback is the caller's and goes to the caller.
         let mut next = || guarded(|| Ok(rows.next().transpose()?));
         while let Some((key, sealed)) = next().map_err(|fault| self.connection.reading(fault))? {
@@ -159,6 +210,39 @@ impl Store for RedbStore {
             }
         }
         Ok(head)
+    }
+
+    fn scan_after(
+        &self,
+        epoch: u32,
+        after: Option<Handle>,
+        limit: usize,
+    ) -> Result<Vec<(Handle, Vec<u8>)>, StoreError> {
+        self.connection.read(|snapshot| execute::scan_after(snapshot, epoch, after, limit))
+    }
+
+    fn history(
+        &self,
+        epoch: u32,
+        after: u64,
+        changes_max: usize,
+    ) -> Result<Option<History>, StoreError> {
+        self.connection.read(|snapshot| execute::history(snapshot, epoch, after, changes_max))
+    }
+
+    async fn prune_log(&self, up_to: u64) -> Result<(), StoreError> {
+        self.all_steps(|| Command::PruneLog(up_to)).await
+    }
+
+    fn meta(&self, name: MetaName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.connection.read(|snapshot| {
+            let value = snapshot.open_table(tables::META)?.get(tables::meta_key(name))?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
+    }
+
+    async fn set_meta(&self, name: MetaName, value: Vec<u8>) -> Result<(), StoreError> {
+        self.done(Command::SetMeta { name, value }).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

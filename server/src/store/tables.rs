@@ -3,27 +3,34 @@
 //! Keys and values are plain bytes only, integers big-endian: the layout then depends on no
 //! type encoding of redb's, and the order of keys is the order of numbers.
 
+use std::ops::RangeInclusive;
+
 use redb::TableDefinition;
 
-use super::{Handle, Head, Publication, StoreError};
+use super::{Handle, Head, LoggedChange, MetaName, Publication, StoreError};
 
 /// Version of everything in this file; a change of layout increments it.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
-/// [`META_SCHEMA`] and [`META_KEY_CHECK`].
+/// [`META_SCHEMA`], [`META_KEY_CHECK`], and what [`meta_key`] names.
 pub(super) const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
-/// [`COUNTERS_HEAD`].
+/// [`COUNTERS_HEAD`] and [`COUNTERS_LOG_START`].
 pub(super) const COUNTERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("counters");
+/// Epoch → number of rows, whether it was dropped.
+pub(super) const EPOCHS: TableDefinition<'_, &[u8; 4], &[u8; 9]> = TableDefinition::new("epochs");
 /// Epoch, handle → sealed row.
 pub(super) const ROWS: TableDefinition<'_, &[u8; 36], &[u8]> = TableDefinition::new("rows");
-/// Position → operation, epoch, handle, Unix seconds.
-pub(super) const CHANGES: TableDefinition<'_, &[u8; 8], &[u8; 45]> =
-    TableDefinition::new("changes");
-/// Snapshot → version, signature, manifest.
+/// Epoch, version → operation, handle, Unix seconds, sealed row before. By epoch first: the
+/// history of an epoch and its end are then one range each, whatever other epochs do.
+pub(super) const CHANGES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("changes");
+/// Sequence → version, signature, manifest.
 pub(super) const PUBLICATIONS: TableDefinition<'_, &[u8; 8], &[u8]> =
     TableDefinition::new("publications");
 /// Account → bucket.
 pub(super) const QUOTAS: TableDefinition<'_, &[u8; 16], &[u8; 24]> = TableDefinition::new("quotas");
+/// Epoch, account → elements used of the credit.
+pub(super) const CREDITS: TableDefinition<'_, &[u8; 20], &[u8; 8]> =
+    TableDefinition::new("credits");
 /// Account, digest → milliseconds of the charge.
 pub(super) const CHARGES: TableDefinition<'_, &[u8; 48], &[u8; 8]> =
     TableDefinition::new("charges");
@@ -34,12 +41,28 @@ pub(super) const CHARGE_TIMES: TableDefinition<'_, &[u8; 56], &[u8]> =
 pub(super) const META_SCHEMA: &[u8] = b"schema";
 pub(super) const META_KEY_CHECK: &[u8] = b"key_check";
 pub(super) const COUNTERS_HEAD: &[u8] = b"head";
+/// The version up to which the log was forgotten.
+pub(super) const COUNTERS_LOG_START: &[u8] = b"log_start";
 
 /// What a record of the change log says was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
-    Put = 1,
-    Remove = 2,
+    Add = 1,
+    Update = 2,
+    Remove = 3,
+}
+
+/// What is kept about an epoch; the default is an epoch that was never used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct EpochRecord {
+    pub(super) entries: u64,
+    pub(super) dropped: bool,
+}
+
+pub(super) const fn meta_key(name: MetaName) -> &'static [u8] {
+    match name {
+        MetaName::Rotation => b"rotation",
+    }
 }
 
 pub(super) fn row_key(epoch: u32, handle: &Handle) -> [u8; 36] {
@@ -50,14 +73,40 @@ pub(super) fn row_handle(key: &[u8; 36]) -> Option<Handle> {
     key.last_chunk().map(|bytes| Handle::new(*bytes))
 }
 
-pub(super) fn change_record(
+pub(super) fn change_key(epoch: u32, version: u64) -> [u8; 12] {
+    concat([&epoch.to_be_bytes(), &version.to_be_bytes()])
+}
+
+/// Splits a key of [`CHANGES`] into epoch and version.
+pub(super) fn split_change_key(key: &[u8; 12]) -> Option<(u32, u64)> {
+    Some((u32::from_be_bytes(*key.first_chunk()?), u64::from_be_bytes(*key.last_chunk()?)))
+}
+
+pub(super) fn encode_change(
     operation: Operation,
-    epoch: u32,
     handle: &Handle,
     at_unix_s: u64,
-) -> [u8; 45] {
-    let epoch = epoch.to_be_bytes();
-    concat([&[operation as u8], &epoch, handle.as_bytes(), &at_unix_s.to_be_bytes()])
+    before: &[u8],
+) -> Vec<u8> {
+    [&[operation as u8], handle.as_bytes().as_slice(), &at_unix_s.to_be_bytes(), before].concat()
+}
+
+pub(super) fn decode_change(version: u64, record: &[u8]) -> Result<LoggedChange, StoreError> {
+    let (&[operation], rest) = record.split_first_chunk().ok_or(StoreError::Corrupt)?;
+    let (handle, rest) = rest.split_first_chunk().ok_or(StoreError::Corrupt)?;
+    let (_at_unix_s, before) = rest.split_first_chunk::<8>().ok_or(StoreError::Corrupt)?;
+    // A row that was there may have been empty: the operation tells, not the length.
+    let existed = match operation {
+        o if o == Operation::Add as u8 && before.is_empty() => false,
+        o if o == Operation::Update as u8 || o == Operation::Remove as u8 => true,
+        _ => return Err(StoreError::Corrupt),
+    };
+    let before = existed.then(|| before.to_vec());
+    Ok(LoggedChange { version, handle: Handle::new(*handle), before })
+}
+
+pub(super) fn credit_key(epoch: u32, account: &[u8; 16]) -> [u8; 20] {
+    concat([&epoch.to_be_bytes(), account])
 }
 
 pub(super) fn charge_key(account: &[u8; 16], digest: &[u8; 32]) -> [u8; 48] {
@@ -71,6 +120,32 @@ pub(super) fn charge_time_key(at_ms: u64, charge: &[u8; 48]) -> [u8; 56] {
 /// Splits a key of [`CHARGE_TIMES`] into the time and the key of [`CHARGES`].
 pub(super) fn split_charge_time(key: &[u8; 56]) -> Option<(u64, [u8; 48])> {
     Some((u64::from_be_bytes(*key.first_chunk()?), *key.last_chunk()?))
+}
+
+/// All keys of an epoch, in a table whose keys begin with the epoch.
+pub(super) fn keys_of<const N: usize>(epoch: u32) -> RangeInclusive<[u8; N]> {
+    let bound = |filler: u8| {
+        let mut key = [filler; N];
+        for (to, from) in key.iter_mut().zip(epoch.to_be_bytes()) {
+            *to = from;
+        }
+        key
+    };
+    bound(0)..=bound(0xff)
+}
+
+pub(super) fn encode_epoch(record: &EpochRecord) -> [u8; 9] {
+    concat([&record.entries.to_be_bytes(), &[u8::from(record.dropped)]])
+}
+
+pub(super) fn decode_epoch(bytes: &[u8; 9]) -> Result<EpochRecord, StoreError> {
+    let (entries, rest) = bytes.split_first_chunk().ok_or(StoreError::Corrupt)?;
+    let dropped = match rest {
+        [0] => false,
+        [1] => true,
+        _ => return Err(StoreError::Corrupt),
+    };
+    Ok(EpochRecord { entries: u64::from_be_bytes(*entries), dropped })
 }
 
 pub(super) fn encode_head(head: &Head) -> [u8; 24] {
@@ -95,11 +170,11 @@ pub(super) fn encode_publication(publication: &Publication) -> Vec<u8> {
     [version.as_slice(), &publication.signature, &publication.manifest].concat()
 }
 
-pub(super) fn decode_publication(snapshot: u64, bytes: &[u8]) -> Result<Publication, StoreError> {
+pub(super) fn decode_publication(sequence: u64, bytes: &[u8]) -> Result<Publication, StoreError> {
     let (version, rest) = bytes.split_first_chunk().ok_or(StoreError::Corrupt)?;
     let (signature, manifest) = rest.split_first_chunk().ok_or(StoreError::Corrupt)?;
     Ok(Publication {
-        snapshot,
+        sequence,
         version: u64::from_be_bytes(*version),
         manifest: manifest.to_vec(),
         signature: *signature,

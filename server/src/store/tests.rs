@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod figures;
 mod killed;
+mod migration;
 mod redb_file;
 
 use std::ops::ControlFlow;
@@ -12,7 +13,10 @@ use std::ops::ControlFlow;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::{Change, ChargeOutcome, ChargeRequest, Handle, Head, Publication, Store, StoreError};
+use super::{
+    Change, ChargeOutcome, ChargeRequest, CopiedRow, Handle, Head, MetaName, Publication, Store,
+    StoreError,
+};
 use crate::admission::bucket::QuotaPolicy;
 
 const KEY_CHECK: [u8; 32] = [7; 32];
@@ -47,19 +51,41 @@ fn remove(number: u64) -> Change {
     Change::Remove { handle: handle(number) }
 }
 
+/// Changes of one epoch, as [`Store::apply`] takes them.
+fn one(epoch: u32, changes: Vec<Change>) -> Vec<(u32, Vec<Change>)> {
+    vec![(epoch, changes)]
+}
+
+/// A row that goes from `number` to `number + 1,000`.
+fn copied(number: u64, expected: &[u8], sealed: &[u8]) -> CopiedRow {
+    CopiedRow {
+        source: handle(number),
+        expected: expected.to_vec(),
+        handle: handle(number + 1_000),
+        sealed: sealed.to_vec(),
+    }
+}
+
 fn request(account: u8, batch: u64, cost: u64) -> ChargeRequest {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&batch.to_be_bytes());
-    ChargeRequest { account: [account; 16], cost, digest, now_ms: NOW_MS, policy: POLICY }
+    ChargeRequest {
+        account: [account; 16],
+        cost,
+        digest,
+        now_ms: NOW_MS,
+        policy: POLICY,
+        credit: None,
+    }
 }
 
-fn publication(snapshot: u64) -> Publication {
-    let manifest = format!("manifest {snapshot}").into_bytes();
+fn publication(sequence: u64) -> Publication {
+    let manifest = format!("manifest {sequence}").into_bytes();
     Publication {
-        snapshot,
-        version: snapshot.wrapping_mul(10),
+        sequence,
+        version: sequence.wrapping_mul(10),
         manifest,
-        signature: [snapshot as u8; 64],
+        signature: [sequence as u8; 64],
     }
 }
 

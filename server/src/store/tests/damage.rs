@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::redb_file::RedbFile;
 use super::*;
-use crate::store::RedbStore;
+use crate::store::{Credit, History, RedbStore};
 
 const ROWS: u64 = 1_500;
 
@@ -17,12 +17,22 @@ async fn populated() -> (RedbFile, Vec<u8>, Contents) {
         let numbers = chunk * ROWS / 3..(chunk + 1) * ROWS / 3;
         let changes =
             numbers.map(|number| put(number, &random.next_u64().to_be_bytes().repeat(12)));
-        store.apply(1, changes.collect(), 1).await.unwrap();
+        store.apply(one(1, changes.collect()), 1).await.unwrap();
     }
     for batch in 0..200 {
         store.charge(request(batch as u8, batch, 3)).await.unwrap();
     }
     store.record_publication(publication(1)).await.unwrap();
+    // Before-images, a second epoch, a pruned log, a credit of which ten elements are left.
+    store
+        .apply(vec![(1, vec![put(0, b"x"), remove(2)]), (2, vec![put(1, b"y")])], 2)
+        .await
+        .unwrap();
+    store.copy_rows(2, 1, vec![copied(0, b"x", b"z")], 2).await.unwrap();
+    store.prune_log(ROWS / 2).await.unwrap();
+    store.set_meta(MetaName::Rotation, vec![3; 64]).await.unwrap();
+    store.drop_epoch(3).await.unwrap();
+    store.charge(with_credit(1_000, 990)).await.unwrap();
     let contents = read(&store).await.unwrap();
     store.close().await.unwrap();
     drop(store);
@@ -30,10 +40,19 @@ async fn populated() -> (RedbFile, Vec<u8>, Contents) {
     (file, bytes, contents)
 }
 
+/// A charge of an account of its own.
+fn with_credit(batch: u64, cost: u64) -> ChargeRequest {
+    let credit = Some(Credit { epoch: 2, elements: 1_000 });
+    ChargeRequest { account: [0xee; 16], credit, ..request(0, batch, cost) }
+}
+
 #[derive(PartialEq)]
 struct Contents {
-    rows: (Head, Vec<Row>),
-    publication: Option<Publication>,
+    rows: [(Head, Vec<Row>); 2],
+    entries: [u64; 3],
+    histories: [Option<History>; 3],
+    publications: Vec<Publication>,
+    meta: Option<Vec<u8>>,
     remaining: Vec<u64>,
 }
 
@@ -42,8 +61,17 @@ async fn read(store: &RedbStore) -> Result<Contents, StoreError> {
     for account in 0..=255 {
         remaining.push(store.quota(&[account; 16], &POLICY, NOW_MS).await?.remaining);
     }
-    let publication = store.last_publication()?;
-    Ok(Contents { rows: rows(store, 1)?, publication, remaining })
+    let all = 2 * ROWS as usize;
+    let entries = [store.entries(1)?, store.entries(2)?, store.entries(3)?];
+    let history = |epoch| store.history(epoch, ROWS / 2, all);
+    Ok(Contents {
+        rows: [rows(store, 1)?, rows(store, 2)?],
+        entries,
+        histories: [history(1)?, history(2)?, history(3)?],
+        publications: store.publications_after(0)?,
+        meta: store.meta(MetaName::Rotation)?,
+        remaining,
+    })
 }
 
 /// Opens the altered file, and reads and writes all of it; says whether all was right.
@@ -66,8 +94,14 @@ async fn survives(path: &Path, bytes: &[u8], contents: &Contents, what: &str) ->
             false
         }
     };
+    // Ten elements of the credit are left and at most a thousand of the quota: no damage makes it more.
+    if let Ok(outcome) = store.charge(with_credit(2_000, 1_011)).await {
+        assert_eq!(charged(outcome), None, "{what}");
+    }
     let _ = store.charge(request(1, 1_000, 1)).await;
-    let _ = store.apply(1, vec![put(ROWS, b"x"), remove(1)], 2).await;
+    let _ = store.apply(one(1, vec![put(ROWS, b"x"), remove(1)]), 2).await;
+    let _ = store.prune_log(ROWS).await;
+    let _ = store.drop_epoch(2).await;
     let _ = store.close().await;
     right
 }

@@ -1,11 +1,13 @@
 //! Disks that fail, power that is cut, commands that panic.
 
+mod each;
+
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redb::{Builder, StorageBackend};
+use redb::{Builder, Database, StorageBackend};
 
 use super::conformance::{Harness, conformance};
 use super::redb_file::RedbFile;
@@ -17,7 +19,7 @@ use crate::store::writer::Pacing;
 
 /// A disk in memory that can be full, and remembers what would survive a power cut.
 #[derive(Clone, Default)]
-struct Disk(Arc<Mutex<Platters>>);
+pub(super) struct Disk(Arc<Mutex<Platters>>);
 
 #[derive(Default)]
 struct Platters {
@@ -48,7 +50,7 @@ impl Disk {
         Ok(())
     }
 
-    fn fail_after(&self, budget: Option<u64>) {
+    pub(super) fn fail_after(&self, budget: Option<u64>) {
         self.0.lock().unwrap().budget = budget;
     }
 
@@ -57,21 +59,28 @@ impl Disk {
     }
 
     /// A new disk with what this one would hold after a power cut.
-    fn after_power_cut(&self) -> Self {
+    pub(super) fn after_power_cut(&self) -> Self {
         let synced = self.0.lock().unwrap().synced.clone();
         let platters = Platters { written: synced.clone(), synced, ..Platters::default() };
         Self(Arc::new(Mutex::new(platters)))
     }
 
-    fn initialized() -> Self {
+    /// A disk with a closed database that `fill` has written to.
+    pub(super) fn filled(fill: impl FnOnce(&Database)) -> Self {
         let disk = Self::default();
-        let database = Builder::new().create_with_backend(disk.clone()).unwrap();
-        assert!(connection::initialize(&database, &KEY_CHECK).is_ok());
-        drop(database);
+        fill(&disk.database());
         disk
     }
 
-    fn store(&self) -> Result<RedbStore, StoreError> {
+    pub(super) fn initialized() -> Self {
+        Self::filled(|database| assert!(connection::initialize(database, &KEY_CHECK).is_ok()))
+    }
+
+    pub(super) fn database(&self) -> Database {
+        Builder::new().create_with_backend(self.clone()).unwrap()
+    }
+
+    pub(super) fn store(&self) -> Result<RedbStore, StoreError> {
         self.store_paced(Pacing { pause: Duration::ZERO, factor: 0 })
     }
 
@@ -170,13 +179,13 @@ async fn an_apply_that_fails_is_done_wholly_or_not_at_all() {
     for budget in 0.. {
         let disk = Disk::initialized();
         let store = disk.store().unwrap();
-        store.apply(1, (0..10).map(|n| put(n, b"old")).collect(), 1).await.unwrap();
+        store.apply(one(1, (0..10).map(|n| put(n, b"old")).collect()), 1).await.unwrap();
         disk.fail_after(Some(budget));
         let changes: Vec<_> = (5..800).map(|n| put(n, &[9; 64])).chain([remove(0)]).collect();
-        let outcome = store.apply(1, changes.clone(), 2).await;
+        let outcome = store.apply(one(1, changes.clone()), 2).await;
         let power_cut = disk.after_power_cut().store().unwrap();
         disk.fail_after(None);
-        let after = store.apply(2, vec![put(1, b"other")], 3).await.unwrap();
+        let after = store.apply(one(2, vec![put(1, b"other")]), 3).await.unwrap();
         for (store, extra) in [(&store, 1), (&power_cut, 0)] {
             let (head, rows) = rows(store, 1).unwrap();
             let done = rows.len() == 799;
@@ -235,7 +244,7 @@ async fn a_failing_disk_at_open_is_an_error() {
 async fn a_panic_fails_its_group_and_the_thread_goes_on() {
     let file = RedbFile::new();
     let store = Arc::new(file.try_open().unwrap());
-    store.apply(1, vec![put(1, b"a")], 1).await.unwrap();
+    store.apply(one(1, vec![put(1, b"a")]), 1).await.unwrap();
     let others: Vec<_> = (0..20)
         .map(|batch| {
             let store = Arc::clone(&store);
@@ -259,7 +268,7 @@ async fn a_panic_fails_its_group_and_the_thread_goes_on() {
 async fn a_damaged_quota_is_not_taken_for_a_rested_one() {
     let file = RedbFile::new();
     drop(file.try_open().unwrap());
-    let database = redb::Database::open(file.path()).unwrap();
+    let database = Database::open(file.path()).unwrap();
     let txn = database.begin_write().unwrap();
     txn.open_table(crate::store::tables::QUOTAS).unwrap().insert(&[1; 16], &[0xff; 24]).unwrap();
     txn.commit().unwrap();
@@ -279,7 +288,7 @@ async fn dropping_a_store_loses_nothing_acknowledged() {
         let store = file.try_open().unwrap();
         assert_eq!(store.head().unwrap().entries, round * 2);
         assert_eq!(remaining(&store).await, 1_000 - round * 10);
-        store.apply(1, vec![put(2 * round, b"a"), put(2 * round + 1, b"b")], 1).await.unwrap();
+        store.apply(one(1, vec![put(2 * round, b"a"), put(2 * round + 1, b"b")]), 1).await.unwrap();
         store.charge(request(1, round, 10)).await.unwrap();
     }
 }

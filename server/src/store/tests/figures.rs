@@ -45,7 +45,7 @@ async fn a_million_rows() {
     let started = Instant::now();
     for chunk in 0..16 {
         let changes = (chunk * 62_500..(chunk + 1) * 62_500).map(|n| put(n, &[n as u8; 72]));
-        store.apply(1, changes.collect(), 1).await.unwrap();
+        store.apply(one(1, changes.collect()), 1).await.unwrap();
     }
     println!("1,000,000 rows applied in {:.2?}", started.elapsed());
     drop(store);

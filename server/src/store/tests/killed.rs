@@ -22,7 +22,7 @@ async fn writes_until_it_is_killed() {
         let round = store.head().unwrap().changed_at + 1;
         let request = ChargeRequest { policy: UNLIMITED, ..request(1, round, 1) };
         let (applied, outcome) = tokio::join!(
-            store.apply(1, vec![put(round, b"a"), remove(round - 1)], round),
+            store.apply(one(1, vec![put(round, b"a"), remove(round - 1)]), round),
             store.charge(request)
         );
         let (version, charge) = (applied.unwrap().version, charged(outcome.unwrap()).unwrap());

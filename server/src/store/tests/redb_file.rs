@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use super::conformance::{Harness, conformance};
 use super::*;
 use crate::store::tables::{self, Operation};
-use crate::store::{REPEAT_FREE_MS, RedbStore};
+use crate::store::{Credit, History, LoggedChange, REPEAT_FREE_MS, RedbStore};
 
 pub(super) struct RedbFile {
     directory: tempfile::TempDir,
@@ -44,6 +44,17 @@ conformance! {
     a_refusal_in_a_group_concerns_only_itself,
     a_repeat_is_charged_once,
     publications_come_in_order,
+    pages_join_to_a_scan,
+    two_epochs_change_together,
+    publications_are_kept_until_they_are_pruned,
+    history_tells_what_was_before_and_what_is,
+    a_pruned_log_tells_no_history_with_holes,
+    only_unchanged_rows_are_copied,
+    a_dropped_epoch_is_gone_for_good,
+    notes_are_kept,
+    a_credit_is_drawn_on_first_and_once,
+    a_credit_spares_the_quota_and_repeats_are_free,
+    credits_do_not_accumulate,
     a_closed_store_says_so,
 }
 
@@ -73,7 +84,7 @@ fn a_new_file_is_for_its_owner_only() {
 async fn another_key_is_refused_and_changes_nothing() {
     let file = RedbFile::new();
     let store = file.try_open().unwrap();
-    store.apply(1, vec![put(1, b"a")], 1).await.unwrap();
+    store.apply(one(1, vec![put(1, b"a")]), 1).await.unwrap();
     drop(store);
     let wrong = RedbStore::open(file.path(), [8; 32]).unwrap_err();
     assert_eq!(wrong, StoreError::WrongKey);
@@ -84,9 +95,9 @@ async fn another_key_is_refused_and_changes_nothing() {
 fn another_schema_is_refused() {
     let file = RedbFile::new();
     drop(file.try_open().unwrap());
-    for found in [0, 2, u32::MAX] {
+    for found in [0, 3, u32::MAX] {
         edit(&file, tables::META, tables::META_SCHEMA, &found.to_be_bytes());
-        let expected = StoreError::SchemaVersion { found, supported: 1 };
+        let expected = StoreError::SchemaVersion { found, supported: 2 };
         assert_eq!(file.try_open().unwrap_err(), expected);
     }
     edit(&file, tables::META, tables::META_SCHEMA, b"no number");
@@ -114,27 +125,57 @@ fn a_missing_directory_is_an_io_error() {
 async fn the_change_log_tells_everything_in_order() {
     let file = RedbFile::new();
     let store = file.try_open().unwrap();
-    store.apply(3, vec![put(2, b"b"), put(1, b"a")], 10).await.unwrap();
-    store.apply(4, vec![put(1, b"c")], 11).await.unwrap();
-    store.apply(3, vec![remove(1), put(2, b"b"), remove(5)], 12).await.unwrap();
+    store.apply(one(3, vec![put(2, b"b"), put(1, b"a")]), 10).await.unwrap();
+    store.apply(one(4, vec![put(1, b"c")]), 11).await.unwrap();
+    store.apply(one(3, vec![remove(1), put(2, b"B"), put(2, b"B"), remove(5)]), 12).await.unwrap();
     drop(store);
     let database = Database::open(file.path()).unwrap();
     let log = database.begin_read().unwrap().open_table(tables::CHANGES).unwrap();
     let found: Vec<_> = log
         .iter()
         .unwrap()
-        .map(|entry| entry.map(|(k, v)| (u64::from_be_bytes(*k.value()), *v.value())).unwrap())
+        .map(|entry| entry.map(|(key, value)| (*key.value(), value.value().to_vec())).unwrap())
         .collect();
     let mut first = [handle(1), handle(2)];
     first.sort();
-    let record = tables::change_record;
+    let (key, record) = (tables::change_key, tables::encode_change);
     let expected = vec![
-        (1, record(Operation::Put, 3, &first[0], 10)),
-        (2, record(Operation::Put, 3, &first[1], 10)),
-        (3, record(Operation::Put, 4, &handle(1), 11)),
-        (4, record(Operation::Remove, 3, &handle(1), 12)),
+        (key(3, 1), record(Operation::Add, &first[0], 10, b"")),
+        (key(3, 2), record(Operation::Add, &first[1], 10, b"")),
+        (key(3, 4), record(Operation::Update, &handle(2), 12, b"b")),
+        (key(3, 5), record(Operation::Remove, &handle(1), 12, b"a")),
+        (key(4, 3), record(Operation::Add, &handle(1), 11, b"")),
     ];
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_not_in_the_file() {
+    let file = RedbFile::new();
+    let store = file.try_open().unwrap();
+    for epoch in [1, 2] {
+        store.apply(one(epoch, (0..100).map(|n| put(n, b"a")).collect()), 1).await.unwrap();
+        let credit = Some(Credit { epoch, elements: 9 });
+        let request = ChargeRequest { credit, ..request(1, u64::from(epoch), 1) };
+        store.charge(request).await.unwrap();
+    }
+    let lengths = || {
+        let database = Database::open(file.path()).unwrap();
+        let snapshot = database.begin_read().unwrap();
+        let rows = snapshot.open_table(tables::ROWS).unwrap().len().unwrap();
+        let changes = snapshot.open_table(tables::CHANGES).unwrap().len().unwrap();
+        (rows, changes, snapshot.open_table(tables::CREDITS).unwrap().len().unwrap())
+    };
+    drop(store);
+    assert_eq!(lengths(), (200, 200, 2));
+    let store = file.try_open().unwrap();
+    store.prune_log(150).await.unwrap();
+    drop(store);
+    assert_eq!(lengths(), (200, 50, 2));
+    let store = file.try_open().unwrap();
+    store.drop_epoch(2).await.unwrap();
+    drop(store);
+    assert_eq!(lengths(), (100, 0, 1));
 }
 
 #[tokio::test]
@@ -169,20 +210,31 @@ async fn refusals_repeats_and_queries_leave_the_file_alone() {
         store.charge(request(1, batch, 1_000)).await.unwrap();
         store.charge(request(2, batch, 1_001)).await.unwrap();
         store.quota(&[3; 16], &POLICY, NOW_MS).await.unwrap();
-        store.apply(1, vec![remove(batch)], 1).await.unwrap();
+        store.apply(one(1, vec![remove(batch)]), 1).await.unwrap();
+        store.copy_rows(2, 1, vec![copied(batch, b"a", b"b")], 1).await.unwrap();
+        store.prune_log(batch).await.unwrap();
+        store.prune_publications(batch).await.unwrap();
     }
     assert!(std::fs::read(file.path()).unwrap() == before);
 }
 
 #[test]
 fn nothing_sensitive_is_printed() {
+    let handle = Handle::new([0xab; 32]);
+    let logged = LoggedChange { version: 1, handle, before: Some(vec![0xab; 9]) };
     let shown = format!(
-        "{:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         Handle::new([0xab; 32]),
         Change::Put { handle: Handle::new([0xab; 32]), sealed: vec![0xab; 9] },
         Change::Remove { handle: Handle::new([0xab; 32]) },
         ChargeRequest { account: [0xab; 16], digest: [0xab; 32], ..request(1, 1, 1) },
         Publication { signature: [0xab; 64], manifest: vec![0xab; 9], ..publication(1) },
+        CopiedRow { source: Handle::new([0xab; 32]), ..copied(1, &[0xab; 9], &[0xab; 9]) },
+        History {
+            head: Head::default(),
+            changes: vec![logged.clone()],
+            current: [(logged.handle, vec![0xab; 9])].into(),
+        },
     );
     assert!(!shown.contains("171") && !shown.to_lowercase().contains("ab,"), "{shown}");
     assert!(shown.starts_with("Handle(REDACTED) Put(REDACTED) Remove(REDACTED)"), "{shown}");

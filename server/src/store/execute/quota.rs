@@ -1,0 +1,121 @@
+//! Quotas: charged once for each batch, a new epoch's credit first.
+
+use redb::ReadableTable;
+
+use super::super::error::Fault;
+use super::super::{
+    ChargeOutcome, ChargeRequest, REPEAT_FREE_MS, StoreError, tables, writer::GROUP_COMMANDS_MAX,
+};
+use super::{Execution, Outcome, read_epoch};
+use crate::admission::bucket::{Bucket, QuotaPolicy, QuotaState};
+
+/// Most charges forgotten in one transaction. More than a group can add, so that a backlog
+/// shrinks; few enough for the transaction to stay short.
+const PURGE_ROWS_MAX: usize = 2 * GROUP_COMMANDS_MAX;
+
+/// What an account has used of its credit under an epoch, and what is left.
+struct CreditUse {
+    key: [u8; 20],
+    used: u64,
+    left: u64,
+}
+
+impl Execution<'_> {
+    pub(super) fn charge(&mut self, request: &ChargeRequest) -> Outcome<ChargeOutcome> {
+        let ChargeRequest { account, cost, digest, now_ms, policy, .. } = request;
+        let Some(bucket) = read_bucket(&self.quotas, account)? else {
+            return Ok(Err(StoreError::Corrupt));
+        };
+        let charge = tables::charge_key(account, digest);
+        let earlier = self.charges.get(&charge)?.map(|at| u64::from_be_bytes(*at.value()));
+        // The distance in either direction: were a charge of the future always a repeat, setting
+        // the clock back would make the batch free until the clock has caught up.
+        let repeat = earlier.is_some_and(|at_ms| at_ms.abs_diff(*now_ms) <= REPEAT_FREE_MS);
+        if repeat || *cost == 0 {
+            let quota = bucket.state(policy, *now_ms);
+            return Ok(Ok(ChargeOutcome::Granted { charged: 0, quota }));
+        }
+        let credit = self.credit(request)?;
+        let from_credit = credit.as_ref().map_or(0, |credit| credit.left.min(*cost));
+        let charged = match bucket.charge(policy, *now_ms, *cost - from_credit) {
+            Ok(charged) => charged,
+            Err(shortfall) => {
+                let quota = bucket.state(policy, *now_ms);
+                return Ok(Ok(ChargeOutcome::Refused { wait_ms: shortfall.wait_ms, quota }));
+            }
+        };
+        if let Some(CreditUse { key, used, .. }) = credit.filter(|_| from_credit > 0) {
+            self.credits.insert(&key, &used.saturating_add(from_credit).to_be_bytes())?;
+        }
+        self.quotas.insert(account, &charged.encode())?;
+        self.remember(&charge, earlier, *now_ms)?;
+        let quota = charged.state(policy, *now_ms);
+        Ok(Ok(ChargeOutcome::Granted { charged: *cost, quota }))
+    }
+
+    /// The credit that a request may draw on, if any.
+    fn credit(&self, request: &ChargeRequest) -> Result<Option<CreditUse>, Fault> {
+        let Some(credit) = request.credit else { return Ok(None) };
+        // Its record of use is gone with the epoch: it would be had a second time.
+        if read_epoch(&self.epochs, credit.epoch)?.dropped {
+            return Ok(None);
+        }
+        let key = tables::credit_key(credit.epoch, &request.account);
+        let used = self.credits.get(&key)?.map_or(0, |used| u64::from_be_bytes(*used.value()));
+        Ok(Some(CreditUse { key, used, left: credit.elements.saturating_sub(used) }))
+    }
+
+    /// Notes a charge, so that its repeats are free for a while.
+    fn remember(
+        &mut self,
+        charge: &[u8; 48],
+        earlier_ms: Option<u64>,
+        now_ms: u64,
+    ) -> Result<(), Fault> {
+        if let Some(at_ms) = earlier_ms {
+            self.charge_times.remove(&tables::charge_time_key(at_ms, charge))?;
+        }
+        self.charges.insert(charge, &now_ms.to_be_bytes())?;
+        let time = tables::charge_time_key(now_ms, charge);
+        self.charge_times.insert(&time, [].as_slice())?;
+        self.charged_at_ms = self.charged_at_ms.max(Some(now_ms));
+        Ok(())
+    }
+
+    /// Forgets the charges whose repeats are no longer free, the oldest first.
+    pub(super) fn purge(&mut self, now_ms: u64) -> Result<(), Fault> {
+        let Some(horizon_ms) = now_ms.checked_sub(REPEAT_FREE_MS) else { return Ok(()) };
+        for _ in 0..PURGE_ROWS_MAX {
+            let Some(oldest) = self.charge_times.first()?.map(|(key, _)| *key.value()) else {
+                break;
+            };
+            let (at_ms, charge) = tables::split_charge_time(&oldest).ok_or(StoreError::Corrupt)?;
+            if at_ms >= horizon_ms {
+                break;
+            }
+            self.charge_times.remove(&oldest)?;
+            self.charges.remove(&charge)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is left of an account's quota.
+pub(in super::super) fn quota(
+    quotas: &impl ReadableTable<&'static [u8; 16], &'static [u8; 24]>,
+    account: &[u8; 16],
+    policy: &QuotaPolicy,
+    now_ms: u64,
+) -> Result<QuotaState, Fault> {
+    let bucket = read_bucket(quotas, account)?.ok_or(StoreError::Corrupt)?;
+    Ok(bucket.state(policy, now_ms))
+}
+
+/// The bucket of an account, a rested one if it has none; `None` if the stored one is damaged.
+fn read_bucket(
+    quotas: &impl ReadableTable<&'static [u8; 16], &'static [u8; 24]>,
+    account: &[u8; 16],
+) -> Result<Option<Bucket>, Fault> {
+    let stored = quotas.get(account)?;
+    Ok(stored.map_or(Some(Bucket::default()), |bytes| Bucket::decode(bytes.value())))
+}
