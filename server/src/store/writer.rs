@@ -6,6 +6,12 @@
 //!
 //! Measured (release, 2-core Zen 4, ext4, `tests/figures.rs`): one caller makes 239 charges per
 //! second, 64 concurrent callers make 13,402.
+//!
+//! A bulk load gains for another reason. Handles are hashes: the rows of a chunk lie all over the
+//! tree, so a commit writes about one page of 4 KiB per row, whatever the order within the chunk.
+//! Groups share pages. A million rows in chunks of 4,096, four builds running beside: 63 s and
+//! 4.2 GiB written one by one, 48 s and 3.2 GiB with four chunks in flight, 27 s and 1.7 GiB with
+//! sixteen; 9 s and 0.2 GiB if handles came in order, which they cannot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
