@@ -37,6 +37,8 @@ struct Arguments {
 enum EngineName {
     /// Eight lanes of AVX-512 IFMA.
     Ifma,
+    /// Eight lanes of AVX2.
+    Avx2,
     /// curve25519-dalek.
     Dalek,
 }
@@ -105,6 +107,7 @@ fn choose(engine: Option<EngineName>) -> anyhow::Result<()> {
     let backend = match engine {
         None => return Ok(()),
         Some(EngineName::Ifma) => Backend::Ifma,
+        Some(EngineName::Avx2) => Backend::Avx2,
         Some(EngineName::Dalek) => Backend::Dalek,
     };
     Ok(engine::choose(backend)?)

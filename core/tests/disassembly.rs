@@ -40,7 +40,8 @@ use acquaint_core::engine::Engine;
 
 /// What a kernel may contain.
 struct Rules {
-    /// The method of `Kernels`, and how many symbols it has: one for each width.
+    back_end: BackEnd,
+    /// The method of `Kernels`, and how many symbols it has: one for each width. Or a piece.
     kernel: &'static str,
     symbols: usize,
     /// Conditional jumps: its loops.
@@ -50,14 +51,68 @@ struct Rules {
     /// Loads and stores under a mask. The only ones that are harmless have constant masks and
     /// addresses: the packing of scalars into lanes.
     masked_memory: usize,
-    /// Products at least, so that a kernel that calls its body elsewhere is noticed.
+    /// Products at least, so that a kernel that calls its body elsewhere is noticed: instructions
+    /// that multiply limbs, or calls of pieces.
     products: usize,
 }
 
+/// The file of `engine` that a kernel comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BackEnd {
+    Ifma,
+    Avx2,
+}
+
+impl BackEnd {
+    /// The end of the names of a kernel's symbols.
+    fn kernel_name(self, kernel: &str) -> String {
+        if PIECES.iter().any(|(piece, ..)| *piece == kernel) {
+            return format!("{PIECE_PREFIX}{kernel}");
+        }
+        let token = match self {
+            Self::Ifma => "ifma::Ifma",
+            Self::Avx2 => "avx2::Avx2",
+        };
+        format!("::Kernels for acquaint_core::engine::{token}>::{kernel}::kernel")
+    }
+}
+
+/// Functions that the kernels of the AVX2 back end call, with their symbols and products. They have
+/// neither a jump nor a call, and their arguments are addresses of field elements.
+const PIECES: [(&str, usize, usize); 8] = [
+    ("product", 2, 100),
+    ("square", 3, 60),
+    ("product_carried", 1, 100),
+    ("square_carried", 1, 60),
+    ("square_assign", 1, 60),
+    ("complete_double", 1, 0),
+    ("complete_add", 1, 0),
+    ("complete_add_signed", 1, 0),
+];
+
+const PIECE_PREFIX: &str = "acquaint_core::engine::avx2::";
+
+/// The rules of the pieces.
+fn piece_rules() -> impl Iterator<Item = Rules> {
+    PIECES.into_iter().map(|(kernel, symbols, products)| Rules {
+        back_end: BackEnd::Avx2,
+        kernel,
+        symbols,
+        products,
+        ..STRICT
+    })
+}
+
+/// The rules of everything that is looked at.
+fn all_rules() -> impl Iterator<Item = Rules> {
+    RULES.into_iter().chain(piece_rules())
+}
+
 /// The kernels with secret operands. `decode`, `add_combination` and `sum_lanes` see public ones.
-const RULES: [Rules; 6] = [
+const RULES: [Rules; 12] = [
     // Jumps: doublings left; position 0.
     Rules {
+        back_end: BackEnd::Ifma,
         kernel: "ladder_shared",
         symbols: 1,
         jumps: 2,
@@ -67,6 +122,7 @@ const RULES: [Rules; 6] = [
     },
     // The same, and four loops of sixteen digits in the recoding.
     Rules {
+        back_end: BackEnd::Ifma,
         kernel: "ladder_lanes",
         symbols: 1,
         jumps: 6,
@@ -76,6 +132,7 @@ const RULES: [Rules; 6] = [
     },
     // Jumps: an empty table, its end, the last position.
     Rules {
+        back_end: BackEnd::Ifma,
         kernel: "add_multiple",
         symbols: 1,
         jumps: 3,
@@ -85,6 +142,7 @@ const RULES: [Rules; 6] = [
     },
     // Jumps: groups there and back, whether there are any, and eight runs of squarings.
     Rules {
+        back_end: BackEnd::Ifma,
         kernel: "encode_double",
         symbols: 1,
         jumps: 12,
@@ -93,15 +151,79 @@ const RULES: [Rules; 6] = [
         products: 1_000,
     },
     // Jumps: runs of squarings; the two groups of the wider one.
-    Rules { kernel: "encode", symbols: 2, jumps: 11, copies: 2, masked_memory: 0, products: 1_000 },
+    Rules {
+        back_end: BackEnd::Ifma,
+        kernel: "encode",
+        symbols: 2,
+        jumps: 11,
+        copies: 2,
+        masked_memory: 0,
+        products: 1_000,
+    },
     // Jumps: runs of squarings; the two halves of a string.
     Rules {
+        back_end: BackEnd::Ifma,
         kernel: "map_to_group",
         symbols: 1,
         jumps: 11,
         copies: 2,
         masked_memory: 0,
         products: 2_000,
+    },
+    // The same loops; products are calls.
+    Rules {
+        back_end: BackEnd::Avx2,
+        kernel: "ladder_shared",
+        symbols: 1,
+        jumps: 6,
+        copies: 60,
+        masked_memory: 0,
+        products: 70,
+    },
+    Rules {
+        back_end: BackEnd::Avx2,
+        kernel: "ladder_lanes",
+        symbols: 1,
+        jumps: 10,
+        copies: 60,
+        masked_memory: 0,
+        products: 70,
+    },
+    Rules {
+        back_end: BackEnd::Avx2,
+        kernel: "add_multiple",
+        symbols: 1,
+        jumps: 3,
+        copies: 60,
+        masked_memory: 0,
+        products: 8,
+    },
+    Rules {
+        back_end: BackEnd::Avx2,
+        kernel: "encode_double",
+        symbols: 1,
+        jumps: 12,
+        copies: 60,
+        masked_memory: 0,
+        products: 30,
+    },
+    Rules {
+        back_end: BackEnd::Avx2,
+        kernel: "encode",
+        symbols: 2,
+        jumps: 11,
+        copies: 60,
+        masked_memory: 0,
+        products: 30,
+    },
+    Rules {
+        back_end: BackEnd::Avx2,
+        kernel: "map_to_group",
+        symbols: 1,
+        jumps: 11,
+        copies: 60,
+        masked_memory: 0,
+        products: 60,
     },
 ];
 
@@ -176,6 +298,7 @@ impl Seen {
         let memory = operands[..comment].contains('(');
         match mnemonic.as_str() {
             "call" if is_constant_copy(operands, before) => self.copies += 1,
+            "call" if is_piece(operands) => self.products += 1,
             "call" => forbid("a call"),
             // A kernel's own jumps go to a place inside of it: `<name+0x…>`.
             "jmp" if operands.starts_with('*') || !operands.contains("+0x") => forbid("an exit"),
@@ -198,12 +321,25 @@ impl Seen {
                     forbid("a narrow product");
                 }
             }
+            name if name.starts_with("vfmadd") => {
+                self.products += 1;
+                if !operands.contains("%ymm") || operands.contains("%xmm") {
+                    forbid("a narrow product");
+                }
+            }
             _ => {}
         }
         if memory && operands.contains("{%k") {
             self.masked_memory += 1;
         }
     }
+}
+
+/// Whether a call is one of a piece, `1234 <acquaint_core::engine::avx2::square>`.
+fn is_piece(target: &str) -> bool {
+    let name = target.split_once('<').and_then(|(_, name)| name.strip_suffix('>'));
+    let piece = name.and_then(|name| name.strip_prefix(PIECE_PREFIX));
+    PIECES.iter().any(|(name, ..)| piece == Some(name))
 }
 
 /// Whether a call is one of `memcpy` with a length that the instructions before it set to a
@@ -268,28 +404,24 @@ fn disassemble(program: &PathBuf) -> Option<Vec<Function>> {
     Some(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// The symbols of a kernel of the IFMA back end.
-fn kernel<'a>(functions: &'a [Function], name: &str) -> Vec<&'a Function> {
-    let end = format!("::Kernels>::{name}::kernel");
-    functions
-        .iter()
-        .filter(|function| function.name.starts_with("<acquaint_core::engine::ifma::Ifma as "))
-        // With a hash of the generic arguments behind it, if objdump shows them.
-        .filter(|function| function.name.trim_end_matches(|c| c != 'l').ends_with(&end))
-        .collect()
+/// The symbols of a kernel.
+fn kernel<'a>(functions: &'a [Function], rules: &Rules) -> Vec<&'a Function> {
+    let end = rules.back_end.kernel_name(rules.kernel);
+    functions.iter().filter(|function| function.name.ends_with(&end)).collect()
 }
 
 /// Everything that is wrong with a program's kernels; none at all, or too few, is wrong.
 fn check(functions: &[Function], rules: &Rules) -> Vec<String> {
-    let found = kernel(functions, rules.kernel);
+    let found = kernel(functions, rules);
     let mut complaints = Vec::new();
+    let mut complain = |what: String| {
+        complaints.push(format!("{:?} {}: {what}", rules.back_end, rules.kernel));
+    };
     if found.len() < rules.symbols {
-        let symbols = rules.symbols;
-        complaints.push(format!("{}: {} of {symbols} symbols", rules.kernel, found.len()));
+        complain(format!("{} of {} symbols", found.len(), rules.symbols));
     }
     for function in found {
-        let wrong = rules.complaints(&function.code);
-        complaints.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", rules.kernel)));
+        rules.complaints(&function.code).into_iter().for_each(&mut complain);
     }
     complaints
 }
@@ -310,21 +442,28 @@ fn kernels_have_no_address_and_no_branch_but_those_listed() {
     let other = env::var_os("ACQUAINT_DISASSEMBLE").map(PathBuf::from);
     let program = other.unwrap_or_else(|| env::current_exe().unwrap());
     let Some(functions) = disassemble(&program) else { return };
-    for rules in &RULES {
-        for function in kernel(&functions, rules.kernel) {
-            let seen = Seen::of(&function.code);
-            println!("{}: {} instructions, {seen:?}", rules.kernel, function.code.len());
+    for rules in all_rules() {
+        for function in kernel(&functions, &rules) {
+            let (back_end, name, seen) = (rules.back_end, rules.kernel, Seen::of(&function.code));
+            println!("{back_end:?} {name}: {} instructions, {seen:?}", function.code.len());
         }
     }
-    let complaints: Vec<_> = RULES.iter().flat_map(|rules| check(&functions, rules)).collect();
+    let complaints: Vec<_> = all_rules().flat_map(|rules| check(&functions, &rules)).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
 
 // ---- the check itself
 
 /// Rules that nothing but an empty function keeps.
-const STRICT: Rules =
-    Rules { kernel: "", symbols: 1, jumps: 0, copies: 0, masked_memory: 0, products: 0 };
+const STRICT: Rules = Rules {
+    back_end: BackEnd::Ifma,
+    kernel: "",
+    symbols: 1,
+    jumps: 0,
+    copies: 0,
+    masked_memory: 0,
+    products: 0,
+};
 
 /// Functions that break a rule each, compiled like the kernels. Nobody calls them.
 #[allow(unsafe_code, reason = "intrinsics, compiled to be looked at")]
@@ -369,6 +508,19 @@ mod planted {
     }
 
     #[inline(never)]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn planted_maskmov(entry: &[i64; 4], mask: __m256i) -> __m256i {
+        // SAFETY: never called.
+        unsafe { _mm256_maskload_epi64(entry.as_ptr(), mask) }
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "fma")]
+    pub(super) fn planted_narrow_fma(a: __m128d, b: __m128d) -> __m128d {
+        _mm_fmadd_pd(a, a, b)
+    }
+
+    #[inline(never)]
     #[target_feature(enable = "avx512ifma,avx512vl")]
     pub(super) fn planted_narrow_product(a: __m256i, b: __m256i) -> __m256i {
         _mm256_madd52lo_epu64(a, a, b)
@@ -383,6 +535,8 @@ fn planted_kernels_are_caught() {
     black_box(planted::planted_call as *const ());
     black_box(planted::planted_copy as *const ());
     black_box(planted::planted_division as *const ());
+    black_box(planted::planted_maskmov as *const ());
+    black_box(planted::planted_narrow_fma as *const ());
     black_box(planted::planted_narrow_product as *const ());
     let Some(functions) = disassemble(&env::current_exe().unwrap()) else { return };
     for (name, complaint) in [
@@ -392,6 +546,8 @@ fn planted_kernels_are_caught() {
         ("call", "a call"),
         ("copy", ""),
         ("division", "a division"),
+        ("maskmov", "a masked access"),
+        ("narrow_fma", "a narrow product"),
         ("narrow_product", "a narrow product"),
     ] {
         let end = format!("::planted_{name}");
@@ -405,12 +561,14 @@ fn planted_kernels_are_caught() {
 #[test]
 fn a_kernel_that_is_not_found_is_a_failure() {
     let functions = parse("0000000000001000 <main>:\n    1000:\tret\n");
-    for rules in &RULES {
-        assert_eq!(check(&functions, rules).len(), 1, "{}", rules.kernel);
+    for rules in all_rules() {
+        assert_eq!(check(&functions, &rules).len(), 1, "{}", rules.kernel);
     }
-    let hollow = "0000000000001000 <<acquaint_core::engine::ifma::Ifma as acquaint_core::engine::\
-                  vector::kernels::Kernels>::ladder_shared::kernel>:\n    1000:\tret\n";
-    assert_eq!(check(&parse(hollow), &RULES[0]), ["ladder_shared: 0 products, 3000 expected"]);
+    let hollow = "0000000000001000 <acquaint_core::engine::ifma::_::<impl acquaint_core::engine::\
+                  vector::kernels::Kernels for acquaint_core::engine::ifma::Ifma>::ladder_shared::\
+                  kernel>:\n    1000:\tret\n";
+    let complaints = check(&parse(hollow), &RULES[0]);
+    assert_eq!(complaints, ["Ifma ladder_shared: 0 products, 3000 expected"]);
 }
 
 #[test]
@@ -433,6 +591,10 @@ fn only_copies_of_constant_length_are_copies() {
     assert_eq!(copies(&[pointer, length, "mov    (%rax),%rbx", "call   *%rbx"]), (0, 1));
     assert_eq!(copies(&[other, length, "call   *%rbx"]), (0, 1));
     assert_eq!(copies(&[length, "call   1234 <memmove@plt>"]), (0, 1));
-    let distinct: BTreeSet<_> = RULES.iter().map(|rules| rules.kernel).collect();
-    assert_eq!(distinct.len(), RULES.len());
+    let piece = "call   1234 <acquaint_core::engine::avx2::square>";
+    assert_eq!(copies(&[piece]), (0, 0));
+    assert_eq!(copies(&["call   1234 <acquaint_core::engine::avx2::other>"]), (0, 1));
+    let distinct: BTreeSet<_> =
+        all_rules().map(|rules| rules.back_end.kernel_name(rules.kernel)).collect();
+    assert_eq!(distinct.len(), RULES.len() + PIECES.len());
 }

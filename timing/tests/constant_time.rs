@@ -175,7 +175,7 @@ fn engines() -> Vec<Engine> {
         }
         engine
     };
-    [Backend::Ifma, Backend::Dalek].into_iter().filter_map(engine).collect()
+    Backend::ALL.into_iter().filter_map(engine).collect()
 }
 
 fn rng(seed: u64) -> ChaCha20Rng {

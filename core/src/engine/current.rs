@@ -77,7 +77,7 @@ mod tests {
     fn a_back_end_in_use_cannot_be_replaced() {
         let current = Engine::current().backend();
         assert_eq!(choose(current), Ok(()));
-        for other in [Backend::Ifma, Backend::Dalek].into_iter().filter(|b| *b != current) {
+        for other in Backend::ALL.into_iter().filter(|b| *b != current) {
             assert!(choose(other).is_err());
         }
     }

@@ -12,15 +12,8 @@
 
 #![allow(unsafe_code, reason = "intrinsics and functions with target features, see above")]
 
-use super::vector::decode::{self, Strings};
-use super::vector::digits::SharedDigits;
-use super::vector::elligator::{self, UniformStrings};
-use super::vector::encode::{self, Doubled};
-use super::vector::fixed::{self, FixedTable, MULTIPLES};
-use super::vector::kernels::Kernels;
-use super::vector::ladder::{self, LaneWork, Table};
-use super::vector::point::{AffineCached, Extended};
-use super::vector::straus::{self, PublicWork};
+use super::vector::kernels::{implement_kernels, target_kernel};
+use super::vector::madd52::{self, WideMultiply};
 use super::vector::word::{LANES, Word};
 use core::arch::x86_64::*;
 use core::hint::black_box;
@@ -111,8 +104,8 @@ impl Word for Zmm {
         intrinsic!(_mm512_sub_epi64(self.0, other.0))
     }
     #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        intrinsic!(_mm512_mullo_epi64(self.0, other.0))
+    fn add_19_times(self, other: Self) -> Self {
+        self.madd_lo(other, Self::splat(19))
     }
     #[inline(always)]
     fn shl<const N: u32>(self) -> Self {
@@ -133,14 +126,6 @@ impl Word for Zmm {
     #[inline(always)]
     fn xor(self, other: Self) -> Self {
         intrinsic!(_mm512_xor_si512(self.0, other.0))
-    }
-    #[inline(always)]
-    fn madd_lo(self, a: Self, b: Self) -> Self {
-        intrinsic!(_mm512_madd52lo_epu64(self.0, a.0, b.0))
-    }
-    #[inline(always)]
-    fn madd_hi(self, a: Self, b: Self) -> Self {
-        intrinsic!(_mm512_madd52hi_epu64(self.0, a.0, b.0))
     }
     #[inline(always)]
     fn equal_mask(self, other: Self) -> Self {
@@ -188,6 +173,29 @@ impl Word for Zmm {
         ]);
         [c0, c1, c2, c3, c4, c5, c6, c7]
     }
+    #[inline(always)]
+    fn product<const BIAS: u32>(a: &[Self; 5], b: &[Self; 5]) -> [Self; 5] {
+        madd52::product::<Self, BIAS>(a, b)
+    }
+    #[inline(always)]
+    fn square<const BIAS: u32>(a: &[Self; 5]) -> [Self; 5] {
+        madd52::square::<Self, BIAS>(a)
+    }
+}
+
+impl WideMultiply for Zmm {
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        intrinsic!(_mm512_mullo_epi64(self.0, other.0))
+    }
+    #[inline(always)]
+    fn madd_lo(self, a: Self, b: Self) -> Self {
+        intrinsic!(_mm512_madd52lo_epu64(self.0, a.0, b.0))
+    }
+    #[inline(always)]
+    fn madd_hi(self, a: Self, b: Self) -> Self {
+        intrinsic!(_mm512_madd52hi_epu64(self.0, a.0, b.0))
+    }
 }
 
 /// Makes the compiler align the calling kernel's stack frame to 64 bytes.
@@ -200,50 +208,9 @@ fn align_frame() {
     black_box(Zmm::splat(0));
 }
 
-/// A method of [`Kernels`] as a call of the generic function compiled with the instructions.
-macro_rules! kernel {
-    (
-        $(<const $n:ident>)? $name:ident as $path:path,
-        ($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)?
-    ) => {
-        fn $name$(<const $n: usize>)?(self, $($arg: $type),*) $(-> $result)? {
-            #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512vl,avx512bw,avx2,bmi2")]
-            fn kernel$(<const $n: usize>)?($($arg: $type),*) $(-> $result)? {
-                align_frame();
-                $path($($arg),*)
-            }
-            // SAFETY: `self` proves that the machine has all the features that `kernel` enables.
-            unsafe { kernel($($arg),*) }
-        }
-    };
-}
-
-impl Kernels for Ifma {
-    type Word = Zmm;
-
-    kernel!(<const N> decode as decode::decode,
-        (strings: [&Strings; N], out: &mut [Extended<Zmm>; N]) -> [u8; N]);
-    kernel!(ladder_shared as ladder::ladder_shared,
-        (table: &mut Table<Zmm>, digits: &SharedDigits, point: &Extended<Zmm>,
-         out: &mut Extended<Zmm>));
-    kernel!(ladder_lanes as ladder::ladder_lanes,
-        (work: &mut LaneWork<Zmm>, scalars: &Strings, point: &Extended<Zmm>,
-         out: &mut Extended<Zmm>));
-    kernel!(encode_double as encode::encode_double,
-        (points: &[Extended<Zmm>], work: &mut [Doubled<Zmm>], out: &mut [Strings]));
-    kernel!(<const N> encode as encode::encode,
-        (points: [&Extended<Zmm>; N], out: &mut [Strings; N]));
-    kernel!(map_to_group as elligator::map_to_group,
-        (uniform: &UniformStrings, out: &mut Extended<Zmm>));
-    kernel!(odd_multiples as fixed::odd_multiples,
-        (point: &Extended<Zmm>, out: &mut [AffineCached<Zmm>; MULTIPLES]));
-    kernel!(add_multiple as fixed::add_multiple,
-        (table: &FixedTable<Zmm>, scalars: &Strings, subtract: bool, sum: &mut Extended<Zmm>));
-    kernel!(add_combination as straus::add_combination,
-        (work: &mut [PublicWork<Zmm>], scalars: &[Strings], points: &[Extended<Zmm>],
-         sum: &mut Extended<Zmm>));
-    kernel!(sum_lanes as straus::sum_lanes, (point: &mut Extended<Zmm>));
-}
+implement_kernels!([] Ifma, Zmm, target_kernel[
+    "avx512f,avx512ifma,avx512dq,avx512vl,avx512bw,avx2,bmi2", align_frame
+]);
 
 #[cfg(test)]
 mod tests {

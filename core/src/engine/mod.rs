@@ -1,9 +1,11 @@
 //! The curve engine: ristretto255 arithmetic over batches of points.
 //!
-//! Two back ends give identical bytes on every input:
+//! Three back ends give identical bytes on every input:
 //!
 //! * [`Backend::Ifma`]: eight points at a time in AVX-512 IFMA registers, on machines that have
 //!   the instructions;
+//! * [`Backend::Avx2`]: eight points at a time in pairs of AVX2 registers, on machines that have
+//!   AVX2 and fused multiply-add, but not those;
 //! * [`Backend::Dalek`]: curve25519-dalek in its best batch form, everywhere, and for batches so
 //!   small that eight lanes do not pay.
 //!
@@ -23,6 +25,8 @@
 //! hold after a call is not wiped, nor what the operating system saved of them, nor the stack
 //! that curve25519-dalek used on the portable path.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod current;
 mod dalek;
 #[cfg(target_arch = "x86_64")]
@@ -31,23 +35,17 @@ mod ifma;
 mod tests;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod vector;
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "there are no values"))]
+mod vectorized;
 
 use core::fmt;
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 pub use current::{ChooseError, choose, scoped};
 
-#[cfg(target_arch = "x86_64")]
-use self::ifma::{Ifma, Zmm};
-#[cfg(target_arch = "x86_64")]
-use self::vector::{batch, fixed::FixedTable};
-
-/// The smallest batch for which eight lanes beat dalek, whose own vector back end, compiled in on
-/// request only, moves the point from two to three.
-#[cfg(target_arch = "x86_64")]
-const IFMA_MIN_POINTS: usize = if cfg!(curve25519_dalek_backend = "avx512") { 3 } else { 2 };
+use self::vectorized::{Vectorized, VectorizedPoints, VectorizedTable};
 
 /// What does the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,14 +53,27 @@ const IFMA_MIN_POINTS: usize = if cfg!(curve25519_dalek_backend = "avx512") { 3 
 pub enum Backend {
     /// Eight lanes of AVX-512 IFMA.
     Ifma,
+    /// Eight lanes of AVX2 with fused multiply-add.
+    Avx2,
     /// curve25519-dalek.
     Dalek,
+}
+
+impl Backend {
+    /// All of them, the fastest first.
+    pub const ALL: [Self; 3] = [Self::Ifma, Self::Avx2, Self::Dalek];
+
+    /// Whether it computes with several points at a time.
+    pub const fn is_vectorized(self) -> bool {
+        !matches!(self, Self::Dalek)
+    }
 }
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Backend::Ifma => "ifma",
+            Backend::Avx2 => "avx2",
             Backend::Dalek => "dalek",
         })
     }
@@ -87,8 +98,7 @@ impl core::error::Error for InvalidEncoding {}
 pub struct Points(Form);
 
 enum Form {
-    #[cfg(target_arch = "x86_64")]
-    Ifma(Ifma, batch::Batch<Zmm>),
+    Vectorized(VectorizedPoints),
     Dalek(Vec<RistrettoPoint>),
 }
 
@@ -96,8 +106,7 @@ impl Points {
     /// The number of points.
     pub fn len(&self) -> usize {
         match &self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(_, batch) => batch.len(),
+            Form::Vectorized(points) => points.len(),
             Form::Dalek(points) => points.len(),
         }
     }
@@ -114,8 +123,7 @@ impl Points {
     /// If a position is past the end.
     pub fn select(&self, positions: &[usize]) -> Self {
         Points(match &self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(ifma, batch) => Form::Ifma(*ifma, batch.select(positions)),
+            Form::Vectorized(points) => Form::Vectorized(points.select(positions)),
             Form::Dalek(points) => Form::Dalek(dalek::select(points, positions)),
         })
     }
@@ -132,8 +140,7 @@ impl Drop for Points {
     fn drop(&mut self) {
         match &mut self.0 {
             // The batch wipes itself.
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(..) => {}
+            Form::Vectorized(_) => {}
             Form::Dalek(points) => points.zeroize(),
         }
     }
@@ -144,8 +151,7 @@ impl ZeroizeOnDrop for Points {}
 /// Multiples of a fixed point, for every back end of the engine that made it.
 pub struct FixedBase {
     dalek: Box<RistrettoBasepointTable>,
-    #[cfg(target_arch = "x86_64")]
-    ifma: Option<FixedTable<Zmm>>,
+    vectorized: Option<VectorizedTable>,
 }
 
 impl fmt::Debug for FixedBase {
@@ -157,67 +163,45 @@ impl fmt::Debug for FixedBase {
 /// The engine: a choice of back end.
 #[derive(Clone, Copy, Debug)]
 pub struct Engine {
-    #[cfg(target_arch = "x86_64")]
-    ifma: Option<Ifma>,
+    vectorized: Option<Vectorized>,
 }
 
 impl Engine {
     /// The engine with the fastest back end this machine supports.
     pub fn detect() -> Self {
-        Self {
-            #[cfg(target_arch = "x86_64")]
-            ifma: Ifma::detect(),
-        }
+        Self { vectorized: Vectorized::detect() }
     }
 
     /// The engine with a certain back end, if this machine supports it.
     pub fn with_backend(backend: Backend) -> Option<Self> {
-        let detected = Self::detect();
-        match backend {
-            Backend::Dalek => Some(Self {
-                #[cfg(target_arch = "x86_64")]
-                ifma: None,
-            }),
-            other => (detected.backend() == other).then_some(detected),
-        }
+        let vectorized = Vectorized::with_backend(backend);
+        (vectorized.is_some() || backend == Backend::Dalek).then_some(Self { vectorized })
     }
 
     /// The back end for batches above the crossover; below it, it is always dalek.
     pub fn backend(&self) -> Backend {
-        #[cfg(target_arch = "x86_64")]
-        if self.ifma.is_some() {
-            return Backend::Ifma;
-        }
-        Backend::Dalek
+        self.vectorized.map_or(Backend::Dalek, Vectorized::backend)
     }
 
     /// The vector back end, if there is one and a batch of `len` points is worth it.
-    #[cfg(target_arch = "x86_64")]
-    fn ifma_for(&self, len: usize) -> Option<Ifma> {
-        self.ifma.filter(|_| len >= IFMA_MIN_POINTS)
+    fn vectorized_for(&self, len: usize) -> Option<Vectorized> {
+        self.vectorized.filter(|vectorized| len >= vectorized.min_points())
     }
 
     /// Decodes a batch. Accepts exactly what `CompressedRistretto::decompress` accepts, the
     /// identity included.
     pub fn decode(&self, encodings: &[[u8; 32]]) -> Result<Points, InvalidEncoding> {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(ifma) = self.ifma_for(encodings.len()) {
-            return match batch::decode(ifma, encodings) {
-                Ok(batch) => Ok(Points(Form::Ifma(ifma, batch))),
-                Err(index) => Err(InvalidEncoding { index }),
-            };
-        }
-        match dalek::decode(encodings) {
-            Ok(points) => Ok(Points(Form::Dalek(points))),
-            Err(index) => Err(InvalidEncoding { index }),
-        }
+        let decoded = match self.vectorized_for(encodings.len()) {
+            Some(vectorized) => vectorized.decode(encodings).map(Form::Vectorized),
+            None => dalek::decode(encodings).map(Form::Dalek),
+        };
+        decoded.map(Points).map_err(|index| InvalidEncoding { index })
     }
 
     /// The encodings of the points.
     pub fn encode(&self, points: &Points) -> Vec<[u8; 32]> {
         match &points.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(ifma, batch) => batch::encode(*ifma, batch),
+            Form::Vectorized(points) => points.encode(),
             Form::Dalek(points) => dalek::encode(points),
         }
     }
@@ -225,8 +209,7 @@ impl Engine {
     /// The encodings of 2·P_i, a fraction of the cost of [`Engine::encode`]. Constant time.
     pub fn encode_doubled(&self, points: &Points) -> Vec<[u8; 32]> {
         match &points.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(ifma, batch) => batch::encode_doubled(*ifma, batch),
+            Form::Vectorized(points) => points.encode_doubled(),
             Form::Dalek(points) => dalek::encode_doubled(points),
         }
     }
@@ -234,8 +217,7 @@ impl Engine {
     /// The encodings of k·P_i. Constant time in k.
     pub fn evaluate(&self, k: &Scalar, points: &Points) -> Vec<[u8; 32]> {
         match &points.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(ifma, batch) => batch::evaluate(*ifma, k, batch),
+            Form::Vectorized(points) => points.evaluate(k),
             Form::Dalek(points) => dalek::evaluate(k, points),
         }
     }
@@ -248,8 +230,7 @@ impl Engine {
     pub fn multiply_each(&self, scalars: &[Scalar], points: &Points) -> Vec<[u8; 32]> {
         assert_eq!(scalars.len(), points.len(), "one scalar for each point");
         match &points.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(ifma, batch) => batch::multiply_each(*ifma, scalars, batch),
+            Form::Vectorized(points) => points.multiply_each(scalars),
             Form::Dalek(points) => dalek::multiply_each(scalars, points),
         }
     }
@@ -257,11 +238,10 @@ impl Engine {
     /// The group elements of uniform strings, by the one-way map of RFC 9496: what
     /// `RistrettoPoint::from_uniform_bytes` makes of each. Constant time.
     pub fn map_to_group(&self, uniform: &[[u8; 64]]) -> Points {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(ifma) = self.ifma_for(uniform.len()) {
-            return Points(Form::Ifma(ifma, batch::map_to_group(ifma, uniform)));
-        }
-        Points(Form::Dalek(dalek::map_to_group(uniform)))
+        Points(match self.vectorized_for(uniform.len()) {
+            Some(vectorized) => Form::Vectorized(vectorized.map_to_group(uniform)),
+            None => Form::Dalek(dalek::map_to_group(uniform)),
+        })
     }
 
     /// Σ s_i·P_i, the identity for an empty batch. Variable time: scalars and points must be
@@ -273,10 +253,7 @@ impl Engine {
     pub fn linear_combination(&self, scalars: &[Scalar], points: &Points) -> RistrettoPoint {
         assert_eq!(scalars.len(), points.len(), "one scalar for each point");
         match &points.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(ifma, batch) => {
-                dalek_point(&batch::linear_combination(*ifma, scalars, batch))
-            }
+            Form::Vectorized(points) => dalek_point(&points.linear_combination(scalars)),
             Form::Dalek(points) => dalek::linear_combination(scalars, points),
         }
     }
@@ -286,16 +263,11 @@ impl Engine {
     pub fn fixed_base(&self, base: &[u8; 32]) -> Option<FixedBase> {
         let point = CompressedRistretto(*base).decompress()?;
         let dalek = Box::new(RistrettoBasepointTable::create(&point));
-        #[cfg(target_arch = "x86_64")]
-        let ifma = match self.ifma {
-            Some(ifma) => Some(batch::fixed_table(ifma, &batch::decode(ifma, &[*base]).ok()?)),
+        let vectorized = match self.vectorized {
+            Some(vectorized) => Some(vectorized.fixed_table(base)?),
             None => None,
         };
-        Some(FixedBase {
-            dalek,
-            #[cfg(target_arch = "x86_64")]
-            ifma,
-        })
+        Some(FixedBase { dalek, vectorized })
     }
 
     /// The encodings of P_i + r_i·G for the base G of a table. Constant time in all arguments.
@@ -338,24 +310,22 @@ impl Engine {
     ) -> Vec<[u8; 32]> {
         assert_eq!(scalars.len(), points.len(), "one scalar for each point");
         match &points.0 {
-            #[cfg(target_arch = "x86_64")]
-            Form::Ifma(ifma, batch) => match &table.ifma {
-                Some(table) => batch::add_fixed(*ifma, batch, scalars, table, subtract),
-                None => {
-                    // A table of a dalek engine with points of this one: correct, if slow.
-                    let points = zeroize::Zeroizing::new(
-                        batch::encode(*ifma, batch).iter().map(dalek_point).collect::<Vec<_>>(),
-                    );
+            Form::Vectorized(points) => table
+                .vectorized
+                .as_ref()
+                .and_then(|table| points.add_fixed(scalars, table, subtract))
+                .unwrap_or_else(|| {
+                    // A table of another engine than the points: correct, if slow.
+                    let points: Vec<_> = points.encode().iter().map(dalek_point).collect();
+                    let points = Zeroizing::new(points);
                     dalek::add_fixed(&points, scalars, &table.dalek, subtract)
-                }
-            },
+                }),
             Form::Dalek(points) => dalek::add_fixed(points, scalars, &table.dalek, subtract),
         }
     }
 }
 
 /// The point of an encoding that the engine made itself.
-#[cfg(target_arch = "x86_64")]
 fn dalek_point(encoding: &[u8; 32]) -> RistrettoPoint {
     CompressedRistretto(*encoding).decompress().expect("the engine encodes only group elements")
 }

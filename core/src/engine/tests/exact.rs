@@ -1,9 +1,10 @@
 //! Random points and scalars, extreme scalars, every batch length.
 
 use super::support::*;
+use crate::engine::Engine;
 use crate::engine::vector::batch;
 use crate::engine::vector::emulated::EmulatedKernels;
-use crate::engine::{Backend, Engine};
+use crate::engine::vector::kernels::Kernels;
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT;
 use curve25519_dalek::ristretto::RistrettoPoint;
 use curve25519_dalek::scalar::Scalar;
@@ -77,7 +78,11 @@ fn ten_thousand_points_agree() {
 #[test]
 #[ignore = "takes about a minute"]
 fn a_million_points_agree() {
-    let Some(engine) = Engine::with_backend(Backend::Ifma) else { return };
+    let vector_engines = engines().into_iter().filter(|e| e.backend().is_vectorized());
+    vector_engines.for_each(|engine| a_million_points_agree_on(&engine));
+}
+
+fn a_million_points_agree_on(engine: &Engine) {
     let rng = &mut rng(4);
     let step = Scalar::random(rng) * RISTRETTO_BASEPOINT_POINT;
     let mut point = RistrettoPoint::random(rng);
@@ -201,10 +206,14 @@ fn tables_and_points_of_different_engines_mix() {
     }
 }
 
-/// The vector code on machines without the instructions.
+/// The vector code on machines without the instructions, with either multiplier.
 #[test]
 fn emulated_lanes_agree() {
-    let kernels = EmulatedKernels;
+    check_kernels(EmulatedKernels::<false>);
+    check_kernels(EmulatedKernels::<true>);
+}
+
+fn check_kernels(kernels: impl Kernels) {
     let rng = &mut rng(9);
     for count in [0, 1, 3, 8, 9, 17, 40] {
         let (points, encodings) = points(rng, count);

@@ -12,7 +12,7 @@ pub(super) fn rng(seed: u64) -> ChaCha20Rng {
 
 /// An engine for each back end of this machine.
 pub(super) fn engines() -> Vec<Engine> {
-    [Backend::Ifma, Backend::Dalek].into_iter().filter_map(Engine::with_backend).collect()
+    Backend::ALL.into_iter().filter_map(Engine::with_backend).collect()
 }
 
 pub(super) fn decompress(encoding: &[u8; 32]) -> Option<RistrettoPoint> {

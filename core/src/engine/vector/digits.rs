@@ -178,7 +178,7 @@ mod tests {
                     word[lane] = u64::from_le_bytes(*chunk);
                 }
             }
-            let mut digits = LaneDigits::<Emulated>::zero();
+            let mut digits = LaneDigits::<Emulated<false>>::zero();
             digits.recode(&words.map(Word::from_lanes));
             for (lane, scalar) in scalars.iter().enumerate() {
                 let magnitudes = digits.magnitude.iter().map(|word| word.to_lanes()[lane]);
@@ -194,7 +194,7 @@ mod tests {
         let digits = SharedDigits::new(&[0x5d; 32]);
         for (position, magnitude) in digits.magnitude.into_iter().enumerate() {
             for entry in 0..=8 {
-                let mask: Emulated = digits.entry_mask(position, entry);
+                let mask: Emulated<false> = digits.entry_mask(position, entry);
                 assert_eq!(mask, Word::splat(if entry == magnitude { u64::MAX } else { 0 }));
             }
         }

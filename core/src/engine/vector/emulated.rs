@@ -3,31 +3,25 @@
 //! Its operations are not inlined: the kernels inline everything else, and eight lanes of plain
 //! integers for each operation would take the compiler many minutes.
 
-use super::decode::{self, Strings};
-use super::digits::SharedDigits;
-use super::elligator::{self, UniformStrings};
-use super::encode::{self, Doubled};
-use super::fixed::{self, FixedTable, MULTIPLES};
-use super::kernels::Kernels;
-use super::ladder::{self, LaneWork, Table};
+use super::fma::{self, Float, Half, Halves, TAG};
+use super::kernels::implement_kernels;
 use super::limbs;
-use super::point::{AffineCached, Extended};
-use super::straus::{self, PublicWork};
+use super::madd52::{self, WideMultiply};
 use super::word::{LANES, Word};
 use core::array;
 use zeroize::Zeroize;
 
-/// Eight lanes in plain integers.
+/// Eight lanes in plain integers. `FMA` says how they multiply: as `fma` has it, or as `madd52`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Emulated([u64; LANES]);
+pub(crate) struct Emulated<const FMA: bool>([u64; LANES]);
 
-impl Zeroize for Emulated {
+impl<const FMA: bool> Zeroize for Emulated<FMA> {
     fn zeroize(&mut self) {
         self.0.zeroize();
     }
 }
 
-impl Emulated {
+impl<const FMA: bool> Emulated<FMA> {
     fn map2(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
         Emulated(array::from_fn(|lane| f(self.0[lane], other.0[lane])))
     }
@@ -39,7 +33,7 @@ impl Emulated {
     }
 }
 
-impl Word for Emulated {
+impl<const FMA: bool> Word for Emulated<FMA> {
     #[inline(never)]
     fn splat(value: u64) -> Self {
         Emulated([value; LANES])
@@ -61,8 +55,8 @@ impl Word for Emulated {
         self.map2(other, u64::wrapping_sub)
     }
     #[inline(never)]
-    fn mul(self, other: Self) -> Self {
-        self.map2(other, u64::wrapping_mul)
+    fn add_19_times(self, other: Self) -> Self {
+        self.map2(other, |a, b| a.wrapping_add(19 * u64::from(b as u32)))
     }
     #[inline(never)]
     fn shl<const N: u32>(self) -> Self {
@@ -83,17 +77,6 @@ impl Word for Emulated {
     #[inline(never)]
     fn xor(self, other: Self) -> Self {
         self.map2(other, |a, b| a ^ b)
-    }
-    #[inline(never)]
-    fn madd_lo(self, a: Self, b: Self) -> Self {
-        let product = Self::product_52(a, b);
-        let low = (1 << 52) - 1;
-        Emulated(array::from_fn(|i| self.0[i].wrapping_add((product[i] & low) as u64)))
-    }
-    #[inline(never)]
-    fn madd_hi(self, a: Self, b: Self) -> Self {
-        let product = Self::product_52(a, b);
-        Emulated(array::from_fn(|i| self.0[i].wrapping_add((product[i] >> 52) as u64)))
     }
     #[inline(never)]
     fn equal_mask(self, other: Self) -> Self {
@@ -124,14 +107,13 @@ impl Word for Emulated {
     fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
         array::from_fn(|column| Emulated(rows.map(|row| row.0[column])))
     }
-
     #[inline(never)]
     fn product<const BIAS: u32>(a: &[Self; 5], b: &[Self; 5]) -> [Self; 5] {
-        limbs::product::<Self, BIAS>(a, b)
+        if FMA { fma::product::<_, BIAS>(a, b) } else { madd52::product::<_, BIAS>(a, b) }
     }
     #[inline(never)]
     fn square<const BIAS: u32>(a: &[Self; 5]) -> [Self; 5] {
-        limbs::square::<Self, BIAS>(a)
+        if FMA { fma::square::<_, BIAS>(a) } else { madd52::square::<_, BIAS>(a) }
     }
     #[inline(never)]
     fn carry(columns: &[Self; 5]) -> [Self; 5] {
@@ -143,79 +125,112 @@ impl Word for Emulated {
     }
 }
 
-/// The kernels over [`Emulated`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EmulatedKernels;
-
-impl Kernels for EmulatedKernels {
-    type Word = Emulated;
-
-    fn decode<const N: usize>(
-        self,
-        strings: [&Strings; N],
-        out: &mut [Extended<Emulated>; N],
-    ) -> [u8; N] {
-        decode::decode(strings, out)
+impl<const FMA: bool> WideMultiply for Emulated<FMA> {
+    #[inline(never)]
+    fn mul(self, other: Self) -> Self {
+        self.map2(other, u64::wrapping_mul)
     }
-    fn ladder_shared(
-        self,
-        table: &mut Table<Emulated>,
-        digits: &SharedDigits,
-        point: &Extended<Emulated>,
-        out: &mut Extended<Emulated>,
-    ) {
-        ladder::ladder_shared(table, digits, point, out);
+    #[inline(never)]
+    fn madd_lo(self, a: Self, b: Self) -> Self {
+        let product = Self::product_52(a, b);
+        let low = (1 << 52) - 1;
+        Emulated(array::from_fn(|i| self.0[i].wrapping_add((product[i] & low) as u64)))
     }
-    fn ladder_lanes(
-        self,
-        work: &mut LaneWork<Emulated>,
-        scalars: &Strings,
-        point: &Extended<Emulated>,
-        out: &mut Extended<Emulated>,
-    ) {
-        ladder::ladder_lanes(work, scalars, point, out);
-    }
-    fn encode_double(
-        self,
-        points: &[Extended<Emulated>],
-        work: &mut [Doubled<Emulated>],
-        out: &mut [Strings],
-    ) {
-        encode::encode_double(points, work, out);
-    }
-    fn encode<const N: usize>(self, points: [&Extended<Emulated>; N], out: &mut [Strings; N]) {
-        encode::encode(points, out);
-    }
-
-    fn map_to_group(self, uniform: &UniformStrings, out: &mut Extended<Emulated>) {
-        elligator::map_to_group(uniform, out);
-    }
-    fn odd_multiples(
-        self,
-        point: &Extended<Emulated>,
-        out: &mut [AffineCached<Emulated>; MULTIPLES],
-    ) {
-        fixed::odd_multiples(point, out);
-    }
-    fn add_multiple(
-        self,
-        table: &FixedTable<Emulated>,
-        scalars: &Strings,
-        subtract: bool,
-        sum: &mut Extended<Emulated>,
-    ) {
-        fixed::add_multiple(table, scalars, subtract, sum);
-    }
-    fn add_combination(
-        self,
-        work: &mut [PublicWork<Emulated>],
-        scalars: &[Strings],
-        points: &[Extended<Emulated>],
-        sum: &mut Extended<Emulated>,
-    ) {
-        straus::add_combination(work, scalars, points, sum);
-    }
-    fn sum_lanes(self, point: &mut Extended<Emulated>) {
-        straus::sum_lanes(point);
+    #[inline(never)]
+    fn madd_hi(self, a: Self, b: Self) -> Self {
+        let product = Self::product_52(a, b);
+        Emulated(array::from_fn(|i| self.0[i].wrapping_add((product[i] >> 52) as u64)))
     }
 }
+
+/// Half of the lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct EmulatedHalf([u64; LANES / 2]);
+
+impl EmulatedHalf {
+    /// The value of each lane.
+    pub(crate) fn lanes(self) -> [u64; LANES / 2] {
+        self.0
+    }
+}
+
+/// As many doubles.
+#[derive(Clone, Copy)]
+pub(crate) struct EmulatedFloat([f64; LANES / 2]);
+
+impl Float for EmulatedFloat {
+    #[inline(never)]
+    fn splat(value: f64) -> Self {
+        Self([value; LANES / 2])
+    }
+    #[inline(never)]
+    fn fma(self, factor: Self, addend: Self) -> Self {
+        Self(array::from_fn(|lane| self.0[lane].mul_add(factor.0[lane], addend.0[lane])))
+    }
+    #[inline(never)]
+    fn sub(self, other: Self) -> Self {
+        Self(array::from_fn(|lane| self.0[lane] - other.0[lane]))
+    }
+}
+
+impl Half for EmulatedHalf {
+    type Float = EmulatedFloat;
+
+    #[inline(never)]
+    fn splat(value: u64) -> Self {
+        Self([value; LANES / 2])
+    }
+    #[inline(never)]
+    fn add(self, other: Self) -> Self {
+        Self(array::from_fn(|lane| self.0[lane].wrapping_add(other.0[lane])))
+    }
+    #[inline(never)]
+    fn shl<const N: u32>(self) -> Self {
+        Self(self.0.map(|lane| lane << N))
+    }
+    #[inline(never)]
+    fn to_float(self) -> EmulatedFloat {
+        fma::untag(EmulatedFloat(self.0.map(|lane| f64::from_bits(lane | TAG))))
+    }
+    #[inline(never)]
+    fn splitter() -> EmulatedFloat {
+        Float::splat(fma::SPLITTER)
+    }
+    #[inline(never)]
+    fn split(a: EmulatedFloat, b: EmulatedFloat, splitter: EmulatedFloat) -> (Self, Self) {
+        let (high, low) = fma::split(a, b, splitter);
+        (Self(high.0.map(f64::to_bits)), Self(low.0.map(f64::to_bits)))
+    }
+}
+
+impl<const FMA: bool> Halves for Emulated<FMA> {
+    type Half = EmulatedHalf;
+
+    #[inline(never)]
+    fn halves(self) -> [EmulatedHalf; 2] {
+        let (halves, _) = self.0.as_chunks();
+        [EmulatedHalf(halves[0]), EmulatedHalf(halves[1])]
+    }
+    #[inline(never)]
+    fn from_halves(halves: [EmulatedHalf; 2]) -> Self {
+        Self(array::from_fn(|lane| halves[lane / 4].0[lane % 4]))
+    }
+}
+
+/// The kernels over [`Emulated`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmulatedKernels<const FMA: bool>;
+
+/// A method of `Kernels` as a call of the generic function.
+macro_rules! plain_kernel {
+    (
+        [] $(<const $n:ident>)? $name:ident as $path:path,
+        ($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)?
+    ) => {
+        fn $name$(<const $n: usize>)?(self, $($arg: $type),*) $(-> $result)? {
+            $path($($arg),*)
+        }
+    };
+}
+
+implement_kernels!([const FMA: bool] EmulatedKernels<FMA>, Emulated<FMA>, plain_kernel[]);

@@ -3,7 +3,7 @@
 //! # Representation
 //!
 //! Radix 2^51, five limbs, limb i of all eight elements in one word. There are two types, because
-//! the multiply instruction silently ignores bits 52 and up of its inputs:
+//! the multiply instructions silently ignore, or garble, bits 52 and up of their inputs:
 //!
 //! * [`Fe`], *carried*: every limb below 2^51 + 2^16. Only an `Fe` may enter a multiplication.
 //! * [`Cols`], *uncarried* 64-bit columns: products, and sums and differences of products.
@@ -16,15 +16,16 @@
 //! | columns | c0 | c1 | c2 | c3 | c4 |
 //! |---|---|---|---|---|---|
 //! | low half / high half, unfolded | 1 / 6.5 | 2.5 / 5 | 4 / 3.5 | 5.5 / 2 | 7 / 0.5 |
-//! | product or square, folded | 124.5 | 97.5 | 70.5 | 43.5 | 16.5 |
+//! | product or square, folded, by `madd52` | 124.5 | 97.5 | 70.5 | 43.5 | 16.5 |
+//! | the same by `fma`, with its multiple of p | 125 | 107 | 89 | 71 | 53 |
 //!
 //! 1. Every `Fe` limb is below 2^51 + 2^16 < 2^52, so its value is below 2^255 + 2^220 < 2p.
 //! 2. A difference starts from a multiple 2^s·p as the initial accumulator, which costs nothing.
-//!    A subtrahend never exceeds its bias: one product is at most 124.5 U < 2^9·p (256 U), and
-//!    the sums in the point formulas are at most 505 U < 2^10·p (512 U).
-//! 3. Every column stays below 2^63; the largest is 629.5 U = 2^61.3 (F of a doubling).
+//!    A subtrahend never exceeds its bias: one product is at most 125 U < 2^9·p (256 U), and
+//!    the sums in the point formulas are at most 506 U, where the minuend holds 2^10·p (512 U).
+//! 3. Every column stays below 2^63; the largest is 630.5 U = 2^61.3 (F of a doubling).
 //! 4. After a carry, limb 0 is at most 2^51 − 1 + 19·(c4 >> 51) and limb i at most
-//!    2^51 − 1 + (c_(i−1) >> 51): at worst 2^51 + 11,608 (F of a doubling), a factor 5 below the
+//!    2^51 − 1 + (c_(i−1) >> 51): at worst 2^51 + 14,382 (F of a doubling), a factor 4 below the
 //!    invariant.
 //!
 //! The tests in `bounds` run this code, the point formulas and the ladders over intervals and
@@ -124,13 +125,13 @@ impl<W: Word> Fe<W> {
     /// The product.
     #[inline(always)]
     pub(crate) fn mul(&self, other: &Self) -> Self {
-        self.mul_cols::<0>(other).carry()
+        W::product_carried(self, other)
     }
 
     /// The square.
     #[inline(always)]
     pub(crate) fn square(&self) -> Self {
-        self.square_cols::<0>().carry()
+        W::square_carried(self)
     }
 
     /// The sum.

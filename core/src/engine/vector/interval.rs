@@ -6,14 +6,16 @@
 //!
 //! Its operations are not inlined, for the compiler's sake (see `emulated`).
 
+use super::fma::{self, Half, Halves};
 use super::limbs;
+use super::madd52::{self, WideMultiply};
 use super::word::{LANES, Word};
 use core::cell::RefCell;
 use zeroize::Zeroize;
 
 /// All values from `low` to `high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Interval {
+pub(crate) struct Interval<const FMA: bool> {
     pub(crate) low: u64,
     pub(crate) high: u64,
 }
@@ -36,7 +38,7 @@ pub(crate) fn take_seen() -> Seen {
     SEEN.take()
 }
 
-impl Interval {
+impl<const FMA: bool> Interval<FMA> {
     /// The interval of a carried limb: the invariant of `Fe`.
     pub(crate) const LIMB: Self = Self { low: 0, high: (1 << 51) + (1 << 16) - 1 };
 
@@ -65,13 +67,13 @@ impl Interval {
     }
 }
 
-impl Zeroize for Interval {
+impl<const FMA: bool> Zeroize for Interval<FMA> {
     fn zeroize(&mut self) {
         *self = Self::exact(0);
     }
 }
 
-impl Word for Interval {
+impl<const FMA: bool> Word for Interval<FMA> {
     #[inline(never)]
     fn splat(value: u64) -> Self {
         Self::exact(value)
@@ -95,9 +97,9 @@ impl Word for Interval {
         Self { low, high: self.high - other.low }
     }
     #[inline(never)]
-    fn mul(self, other: Self) -> Self {
-        let high = self.high.checked_mul(other.high).expect("a lane overflows");
-        Self { low: self.low * other.low, high }
+    fn add_19_times(self, other: Self) -> Self {
+        assert!(other.high < 1 << 32, "carry too large: {other:?}");
+        self.add(Self { low: 19 * other.low, high: 19 * other.high })
     }
     #[inline(never)]
     fn shl<const N: u32>(self) -> Self {
@@ -122,17 +124,6 @@ impl Word for Interval {
     #[inline(never)]
     fn xor(self, other: Self) -> Self {
         Self::bits(self.high | other.high)
-    }
-    #[inline(never)]
-    fn madd_lo(self, a: Self, b: Self) -> Self {
-        let (_, high) = Self::product_52(a, b);
-        let high = u64::try_from(high.min((1 << 52) - 1)).unwrap();
-        self.add(Self { low: 0, high })
-    }
-    #[inline(never)]
-    fn madd_hi(self, a: Self, b: Self) -> Self {
-        let (low, high) = Self::product_52(a, b);
-        self.add(Self { low: (low >> 52) as u64, high: (high >> 52) as u64 })
     }
     #[inline(never)]
     fn equal_mask(self, _: Self) -> Self {
@@ -178,14 +169,13 @@ impl Word for Interval {
         SEEN.with_borrow_mut(|seen| seen.columns.push(self.high));
         self
     }
-
     #[inline(never)]
     fn product<const BIAS: u32>(a: &[Self; 5], b: &[Self; 5]) -> [Self; 5] {
-        limbs::product::<Self, BIAS>(a, b)
+        if FMA { fma::product::<_, BIAS>(a, b) } else { madd52::product::<_, BIAS>(a, b) }
     }
     #[inline(never)]
     fn square<const BIAS: u32>(a: &[Self; 5]) -> [Self; 5] {
-        limbs::square::<Self, BIAS>(a)
+        if FMA { fma::square::<_, BIAS>(a) } else { madd52::square::<_, BIAS>(a) }
     }
     #[inline(never)]
     fn carry(columns: &[Self; 5]) -> [Self; 5] {
@@ -194,5 +184,100 @@ impl Word for Interval {
     #[inline(never)]
     fn freeze(limbs: &[Self; 5]) -> [Self; 5] {
         limbs::freeze(limbs)
+    }
+}
+
+impl<const FMA: bool> WideMultiply for Interval<FMA> {
+    #[inline(never)]
+    fn mul(self, other: Self) -> Self {
+        let high = self.high.checked_mul(other.high).expect("a lane overflows");
+        Self { low: self.low * other.low, high }
+    }
+    #[inline(never)]
+    fn madd_lo(self, a: Self, b: Self) -> Self {
+        let (_, high) = Self::product_52(a, b);
+        let high = u64::try_from(high.min((1 << 52) - 1)).unwrap();
+        self.add(Self { low: 0, high })
+    }
+    #[inline(never)]
+    fn madd_hi(self, a: Self, b: Self) -> Self {
+        let (low, high) = Self::product_52(a, b);
+        self.add(Self { low: (low >> 52) as u64, high: (high >> 52) as u64 })
+    }
+}
+
+/// All values from `first` on, `more` steps up, modulo 2^64: what halves of words hold while they
+/// are summed from numbers that wrap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Span {
+    first: u64,
+    more: u64,
+}
+
+impl Span {
+    /// Whether `value` is one of them.
+    pub(crate) fn contains(self, value: u64) -> bool {
+        value.wrapping_sub(self.first) <= self.more
+    }
+}
+
+impl Half for Span {
+    /// Bounds of whole numbers.
+    type Float = (u64, u64);
+
+    #[inline(never)]
+    fn splat(value: u64) -> Self {
+        Self { first: value, more: 0 }
+    }
+    #[inline(never)]
+    fn add(self, other: Self) -> Self {
+        let more = self.more.checked_add(other.more).expect("nothing is known any more");
+        Self { first: self.first.wrapping_add(other.first), more }
+    }
+    #[inline(never)]
+    fn shl<const N: u32>(self) -> Self {
+        let more = self.more.checked_mul(1 << N).expect("nothing is known any more");
+        Self { first: self.first << N, more }
+    }
+    #[inline(never)]
+    fn to_float(self) -> (u64, u64) {
+        let high = self.first.checked_add(self.more).expect("no lane is negative");
+        assert!(high < 1 << 52, "truncated operand: {self:?}");
+        (self.first, high)
+    }
+    #[inline(never)]
+    fn splitter() -> (u64, u64) {
+        // Not a number to compute with: `split` knows it.
+        (0, 0)
+    }
+    /// Whatever the rounding: a whole number of units next to the product on either side, and the
+    /// difference.
+    #[inline(never)]
+    fn split(a: (u64, u64), b: (u64, u64), _: (u64, u64)) -> (Self, Self) {
+        let unit = 1u128 << 51;
+        let least = u128::from(a.0) * u128::from(b.0);
+        let most = u128::from(a.1) * u128::from(b.1);
+        assert!(most < 1 << 103, "the product has another exponent: {a:?} · {b:?}");
+        let (least, most) = ((least / unit) as u64, most.div_ceil(unit) as u64);
+        let high = Self { first: fma::SPLITTER.to_bits() + least, more: most - least };
+        let low = Self { first: fma::CENTER.to_bits() - (1 << 51), more: 2 << 51 };
+        (high, low)
+    }
+}
+
+impl<const FMA: bool> Halves for Interval<FMA> {
+    type Half = Span;
+
+    #[inline(never)]
+    fn halves(self) -> [Span; 2] {
+        [Span { first: self.low, more: self.high - self.low }; 2]
+    }
+    #[inline(never)]
+    fn from_halves(halves: [Span; 2]) -> Self {
+        let interval = |span: Span| {
+            let high = span.first.checked_add(span.more).expect("a lane borrows");
+            Self { low: span.first, high }
+        };
+        interval(halves[0]).hull(interval(halves[1]))
     }
 }

@@ -79,3 +79,76 @@ pub(crate) trait Kernels: Copy {
     /// Puts the sum of all eight lanes into every lane.
     fn sum_lanes(self, point: &mut Extended<Self::Word>);
 }
+
+/// Implements [`Kernels`] for a token by the generic functions, one call of `$kernel!` for each.
+///
+/// `$kernel!` makes a method of `[$options] name as path, (argument: Type, ...) -> Result`.
+macro_rules! implement_kernels {
+    ([$($generics:tt)*] $token:ty, $word:ty, $kernel:ident $options:tt) => {
+        const _: () = {
+            use $crate::engine::vector::decode::{self, Strings};
+            use $crate::engine::vector::digits::SharedDigits;
+            use $crate::engine::vector::elligator::{self, UniformStrings};
+            use $crate::engine::vector::encode::{self, Doubled};
+            use $crate::engine::vector::fixed::{self, FixedTable, MULTIPLES};
+            use $crate::engine::vector::ladder::{self, LaneWork, Table};
+            use $crate::engine::vector::point::{AffineCached, Extended};
+            use $crate::engine::vector::straus::{self, PublicWork};
+
+            impl<$($generics)*> $crate::engine::vector::kernels::Kernels for $token {
+                type Word = $word;
+
+                $kernel!($options <const N> decode as decode::decode,
+                    (strings: [&Strings; N], out: &mut [Extended<$word>; N]) -> [u8; N]);
+                $kernel!($options ladder_shared as ladder::ladder_shared,
+                    (table: &mut Table<$word>, digits: &SharedDigits, point: &Extended<$word>,
+                     out: &mut Extended<$word>));
+                $kernel!($options ladder_lanes as ladder::ladder_lanes,
+                    (work: &mut LaneWork<$word>, scalars: &Strings, point: &Extended<$word>,
+                     out: &mut Extended<$word>));
+                $kernel!($options encode_double as encode::encode_double,
+                    (points: &[Extended<$word>], work: &mut [Doubled<$word>],
+                     out: &mut [Strings]));
+                $kernel!($options <const N> encode as encode::encode,
+                    (points: [&Extended<$word>; N], out: &mut [Strings; N]));
+                $kernel!($options map_to_group as elligator::map_to_group,
+                    (uniform: &UniformStrings, out: &mut Extended<$word>));
+                $kernel!($options odd_multiples as fixed::odd_multiples,
+                    (point: &Extended<$word>, out: &mut [AffineCached<$word>; MULTIPLES]));
+                $kernel!($options add_multiple as fixed::add_multiple,
+                    (table: &FixedTable<$word>, scalars: &Strings, subtract: bool,
+                     sum: &mut Extended<$word>));
+                $kernel!($options add_combination as straus::add_combination,
+                    (work: &mut [PublicWork<$word>], scalars: &[Strings],
+                     points: &[Extended<$word>], sum: &mut Extended<$word>));
+                $kernel!($options sum_lanes as straus::sum_lanes, (point: &mut Extended<$word>));
+            }
+        };
+    };
+}
+
+/// A method of [`Kernels`] as a call of the generic function compiled with some instructions.
+///
+/// The function begins with a call of `$prologue`. The method is sound if a value of the token
+/// proves that the machine has all the features.
+#[cfg(target_arch = "x86_64")]
+macro_rules! target_kernel {
+    (
+        [$features:literal, $prologue:path] $(<const $n:ident>)? $name:ident as $path:path,
+        ($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)?
+    ) => {
+        fn $name$(<const $n: usize>)?(self, $($arg: $type),*) $(-> $result)? {
+            #[target_feature(enable = $features)]
+            fn kernel$(<const $n: usize>)?($($arg: $type),*) $(-> $result)? {
+                $prologue();
+                $path($($arg),*)
+            }
+            // SAFETY: `self` proves that the machine has all the features that `kernel` enables.
+            unsafe { kernel($($arg),*) }
+        }
+    };
+}
+
+pub(crate) use implement_kernels;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use target_kernel;

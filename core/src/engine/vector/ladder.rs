@@ -98,9 +98,7 @@ fn multiply<W: Word>(
     let mut position = DIGITS - 1;
     loop {
         position -= 1;
-        for _ in 0..3 {
-            q = q.double().projective();
-        }
+        q.double_times(3);
         let q16 = q.double().extended();
         let entry = table.scan(digits, position);
         let sum = q16.add_or_subtract(&entry, digits.sign_mask(position));
@@ -161,12 +159,12 @@ mod tests {
 
     #[test]
     fn work_space_can_be_wiped() {
-        let mut work = LaneWork::<Emulated>::new();
+        let mut work = LaneWork::<Emulated<false>>::new();
         let mut out = Extended::identity();
         ladder_lanes(&mut work, &[[0x35; 32]; 8], &Extended::identity(), &mut out);
         work.zeroize();
         out.zeroize();
-        let zero = Emulated::splat(0);
+        let zero = Emulated::<false>::splat(0);
         for entry in work.table.entries {
             for limbs in [entry.plus, entry.minus, entry.z2, entry.t2d] {
                 assert_eq!(limbs.0, [zero; 5]);

@@ -7,7 +7,7 @@
 //! T costs a multiplication and only an addition reads it, so doublings in a row skip it.
 
 use super::constants::D2;
-use super::field::Fe;
+use super::field::{Cols, Fe};
 use super::word::Word;
 use zeroize::Zeroize;
 
@@ -80,11 +80,20 @@ impl<W: Word> Projective<W> {
         let xx = self.x.square_cols::<0>();
         let yy = self.y.square_cols::<9>();
         let zz = self.z.square_cols::<9>();
-        let h = xx.add(&yy);
-        let g = yy.sub(&xx);
-        let e = sum.square_cols::<10>().sub(&h);
-        let f = zz.double().sub(&g);
-        Completed { e: e.carry(), f: f.carry(), g: g.carry(), h: h.carry() }
+        W::complete_double(&xx, &yy, &zz, &sum.square_cols::<10>())
+    }
+}
+
+impl<W: Word> Projective<W> {
+    /// Becomes twice the point, times 2^`count` in all.
+    #[inline(always)]
+    pub(crate) fn double_times(&mut self, count: u32) {
+        for _ in 0..count {
+            let Completed { e, f, g, h } = self.double();
+            self.x = e.mul(&f);
+            self.y = g.mul(&h);
+            self.z = f.mul(&g);
+        }
     }
 }
 
@@ -175,9 +184,7 @@ impl<W: Word> Extended<W> {
         let q = self.y.sub(&self.x).mul_cols::<0>(&minus);
         let c = self.t.mul_cols::<0>(&other.t2d);
         let d = self.z.mul_cols::<9>(&other.z2);
-        // −(X₂, T₂) exchanges Y₂+X₂ with Y₂−X₂ and negates C, which exchanges G with F.
-        let (g, f) = swap_if(negative, &d.add(&c).carry(), &d.sub(&c).carry());
-        Completed { e: p.sub(&q).carry(), f, g, h: p.add(&q).carry() }
+        W::complete_add([&p, &q], &c, [&d, &d], negative)
     }
 
     /// The sum with an addend of Z = 1, or the difference in the lanes of `negative`: 3
@@ -194,9 +201,8 @@ impl<W: Word> Extended<W> {
         // C carries its bias itself, so that D + C and D − C + 2^10·p both stay positive.
         let c = self.t.mul_cols::<9>(&other.t2d);
         let d = self.z.cols().double();
-        let biased = d.add(&super::field::Cols::multiple_of_p::<10>());
-        let (g, f) = swap_if(Some(negative), &d.add(&c).carry(), &biased.sub(&c).carry());
-        Completed { e: p.sub(&q).carry(), f, g, h: p.add(&q).carry() }
+        let biased = d.add(&Cols::multiple_of_p::<10>());
+        W::complete_add([&p, &q], &c, [&d, &biased], Some(negative))
     }
 }
 
@@ -217,6 +223,35 @@ impl<W: Word> Cached<W> {
     pub(crate) fn projective(&self) -> Projective<W> {
         Projective { x: self.plus.sub(&self.minus), y: self.plus.add(&self.minus), z: self.z2 }
     }
+}
+
+/// The end of a doubling, from X², Y², Z² and (X+Y)²: [`Word::complete_double`].
+#[inline(always)]
+pub(crate) fn complete_double<W: Word>(
+    xx: &Cols<W>,
+    yy: &Cols<W>,
+    zz: &Cols<W>,
+    sum_squared: &Cols<W>,
+) -> Completed<W> {
+    let h = xx.add(yy);
+    let g = yy.sub(xx);
+    let e = sum_squared.sub(&h);
+    let f = zz.double().sub(&g);
+    Completed { e: e.carry(), f: f.carry(), g: g.carry(), h: h.carry() }
+}
+
+/// The end of an addition, from P and Q, C, and D twice, to be added to C and reduced by it:
+/// [`Word::complete_add`].
+#[inline(always)]
+pub(crate) fn complete_add<W: Word>(
+    [p, q]: [&Cols<W>; 2],
+    c: &Cols<W>,
+    [d_plus, d_minus]: [&Cols<W>; 2],
+    negative: Option<W>,
+) -> Completed<W> {
+    // −(X₂, T₂) exchanges Y₂+X₂ with Y₂−X₂ and negates C, which exchanges G with F.
+    let (g, f) = swap_if(negative, &d_plus.add(c).carry(), &d_minus.sub(c).carry());
+    Completed { e: p.sub(q).carry(), f, g, h: p.add(q).carry() }
 }
 
 /// (a, b), exchanged in the lanes of `mask`. `None` exchanges nothing, at no cost.

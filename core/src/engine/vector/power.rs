@@ -12,7 +12,7 @@ use super::word::Word;
 fn square_times<W: Word, const N: usize>(mut x: [Fe<W>; N], count: u32) -> [Fe<W>; N] {
     for _ in 0..count {
         for x in &mut x {
-            *x = x.square();
+            W::square_assign(x);
         }
     }
     x

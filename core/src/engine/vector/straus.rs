@@ -100,9 +100,7 @@ pub(crate) fn add_combination<W: Word>(
     let mut q = Extended::identity();
     for position in (0..DIGITS).rev() {
         let mut p = q.projective();
-        for _ in 0..3 {
-            p = p.double().projective();
-        }
+        p.double_times(3);
         q = p.double().extended();
         for work in work.iter() {
             let negative = work.digits.sign_mask(position);

@@ -1,16 +1,19 @@
 //! The lane operations the vector code is written in.
 //!
 //! A [`Word`] is eight unsigned 64-bit lanes, one lane for each point of a group. All arithmetic
-//! of this module's parent is generic over it and runs in three instances:
+//! of this module's parent is generic over it and runs in four instances:
 //!
-//! * the AVX-512 register of `engine::ifma`, the only one that production code uses;
+//! * the AVX-512 register of `engine::ifma` and the two AVX2 registers of `engine::avx2`, which
+//!   production code uses;
 //! * `Emulated`, eight `u64` with the exact semantics of the instructions, so that every test
 //!   runs on every machine;
 //! * `Interval`, which computes with bounds instead of values and fails when a bound is passed.
 //!   Running the same code over it *is* the proof that no limb is truncated and no column
 //!   overflows.
 
+use super::field::{Cols, Fe};
 use super::limbs;
+use super::point::{self, Completed};
 use zeroize::Zeroize;
 
 /// Points per vector.
@@ -32,8 +35,8 @@ pub(crate) trait Word: Copy + Zeroize {
     fn add(self, other: Self) -> Self;
     /// `self - other`.
     fn sub(self, other: Self) -> Self;
-    /// The low 64 bits of `self * other`.
-    fn mul(self, other: Self) -> Self;
+    /// `self + 19·other`, where `other` must be below 2^32: the factor of a carry out of the top.
+    fn add_19_times(self, other: Self) -> Self;
     /// `self << N`.
     fn shl<const N: u32>(self) -> Self;
     /// `self >> N`, logical.
@@ -44,12 +47,6 @@ pub(crate) trait Word: Copy + Zeroize {
     fn or(self, other: Self) -> Self;
     /// Bitwise exclusive or.
     fn xor(self, other: Self) -> Self;
-
-    /// `self + (a * b mod 2^52)`, where `a` and `b` must be below 2^52: the instruction ignores
-    /// their upper bits.
-    fn madd_lo(self, a: Self, b: Self) -> Self;
-    /// `self + (a * b >> 52)`, with the same condition.
-    fn madd_hi(self, a: Self, b: Self) -> Self;
 
     /// The mask of the lanes in which `self` equals `other`.
     fn equal_mask(self, other: Self) -> Self;
@@ -92,16 +89,28 @@ pub(crate) trait Word: Copy + Zeroize {
         self.xor(Self::splat(u64::MAX))
     }
 
-    /// [`limbs::product`]. The register instance inlines it and the other three, to keep values
-    /// in registers; the test instances do not, for the compiler's sake.
+    /// The product of two carried elements as columns, plus 2^`BIAS`·p if `BIAS` is not 0.
+    ///
+    /// How it is made depends on the instructions: see `madd52` and `fma`, which adds another
+    /// multiple of p. This and the methods below are inlined where there are registers enough; the
+    /// test instances do not inline them, for the compiler's sake.
+    fn product<const BIAS: u32>(a: &[Self; 5], b: &[Self; 5]) -> [Self; 5];
+    /// The square, likewise.
+    fn square<const BIAS: u32>(a: &[Self; 5]) -> [Self; 5];
+    /// The carried product.
     #[inline(always)]
-    fn product<const BIAS: u32>(a: &[Self; 5], b: &[Self; 5]) -> [Self; 5] {
-        limbs::product::<Self, BIAS>(a, b)
+    fn product_carried(a: &Fe<Self>, b: &Fe<Self>) -> Fe<Self> {
+        Fe(Self::carry(&Self::product::<0>(&a.0, &b.0)))
     }
-    /// [`limbs::square`].
+    /// The carried square.
     #[inline(always)]
-    fn square<const BIAS: u32>(a: &[Self; 5]) -> [Self; 5] {
-        limbs::square::<Self, BIAS>(a)
+    fn square_carried(a: &Fe<Self>) -> Fe<Self> {
+        Fe(Self::carry(&Self::square::<0>(&a.0)))
+    }
+    /// The carried square, in place.
+    #[inline(always)]
+    fn square_assign(a: &mut Fe<Self>) {
+        *a = Self::square_carried(a);
     }
     /// [`limbs::carry`].
     #[inline(always)]
@@ -112,5 +121,26 @@ pub(crate) trait Word: Copy + Zeroize {
     #[inline(always)]
     fn freeze(limbs: &[Self; 5]) -> [Self; 5] {
         limbs::freeze(limbs)
+    }
+
+    /// [`point::complete_double`].
+    #[inline(always)]
+    fn complete_double(
+        xx: &Cols<Self>,
+        yy: &Cols<Self>,
+        zz: &Cols<Self>,
+        sum_squared: &Cols<Self>,
+    ) -> Completed<Self> {
+        point::complete_double(xx, yy, zz, sum_squared)
+    }
+    /// [`point::complete_add`].
+    #[inline(always)]
+    fn complete_add(
+        p_and_q: [&Cols<Self>; 2],
+        c: &Cols<Self>,
+        d: [&Cols<Self>; 2],
+        negative: Option<Self>,
+    ) -> Completed<Self> {
+        point::complete_add(p_and_q, c, d, negative)
     }
 }
