@@ -26,7 +26,7 @@
 #![cfg(target_arch = "x86_64")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     env,
     hint::black_box,
     io::{self, Write},
@@ -46,7 +46,7 @@ struct Rules {
     symbols: usize,
     /// Conditional jumps: its loops.
     jumps: usize,
-    /// Copies of constant length.
+    /// Copies of constant length, and zeroings.
     copies: usize,
     /// Loads and stores under a mask. The only ones that are harmless have constant masks and
     /// addresses: the packing of scalars into lanes.
@@ -170,60 +170,65 @@ const RULES: [Rules; 12] = [
         masked_memory: 0,
         products: 2_000,
     },
-    // The same loops; products are calls.
+    // Jumps: four scans of a table, doublings left, position 0. Products are calls from here on.
     Rules {
         back_end: BackEnd::Avx2,
         kernel: "ladder_shared",
         symbols: 1,
         jumps: 6,
-        copies: 60,
+        copies: 49,
         masked_memory: 0,
-        products: 70,
+        products: 95,
     },
+    // The same, and four loops of sixteen digits in the recoding.
     Rules {
         back_end: BackEnd::Avx2,
         kernel: "ladder_lanes",
         symbols: 1,
         jumps: 10,
-        copies: 60,
+        copies: 49,
         masked_memory: 0,
-        products: 70,
+        products: 95,
     },
+    // Jumps: an empty table, its end, the last position, the limbs of a lookup.
     Rules {
         back_end: BackEnd::Avx2,
         kernel: "add_multiple",
         symbols: 1,
-        jumps: 3,
-        copies: 60,
+        jumps: 4,
+        copies: 10,
         masked_memory: 0,
         products: 8,
     },
+    // Jumps: groups there and back, whether there are any, and a run of squarings.
     Rules {
         back_end: BackEnd::Avx2,
         kernel: "encode_double",
         symbols: 1,
-        jumps: 12,
-        copies: 60,
+        jumps: 5,
+        copies: 27,
         masked_memory: 0,
-        products: 30,
+        products: 180,
     },
+    // Jumps: a run of squarings; the two groups of the wider one.
     Rules {
         back_end: BackEnd::Avx2,
         kernel: "encode",
         symbols: 2,
-        jumps: 11,
-        copies: 60,
+        jumps: 4,
+        copies: 45,
         masked_memory: 0,
-        products: 30,
+        products: 180,
     },
+    // Jumps: a run of squarings; the two halves of a string.
     Rules {
         back_end: BackEnd::Avx2,
         kernel: "map_to_group",
         symbols: 1,
-        jumps: 11,
-        copies: 60,
+        jumps: 4,
+        copies: 57,
         masked_memory: 0,
-        products: 60,
+        products: 360,
     },
 ];
 
@@ -264,8 +269,9 @@ impl Instruction {
     }
 }
 
-/// A function: its demangled name and its instructions.
+/// A function: its address, its demangled name and its instructions.
 struct Function {
+    start: u64,
     name: String,
     code: Vec<Instruction>,
 }
@@ -298,7 +304,7 @@ impl Seen {
         let memory = operands[..comment].contains('(');
         match mnemonic.as_str() {
             "call" if is_constant_copy(operands, before) => self.copies += 1,
-            "call" if is_piece(operands) => self.products += 1,
+            "call" if is_piece(operands, before) => self.products += 1,
             "call" => forbid("a call"),
             // A kernel's own jumps go to a place inside of it: `<name+0x…>`.
             "jmp" if operands.starts_with('*') || !operands.contains("+0x") => forbid("an exit"),
@@ -335,22 +341,27 @@ impl Seen {
     }
 }
 
-/// Whether a call is one of a piece, `1234 <acquaint_core::engine::avx2::square>`.
-fn is_piece(target: &str) -> bool {
-    let name = target.split_once('<').and_then(|(_, name)| name.strip_suffix('>'));
-    let piece = name.and_then(|name| name.strip_prefix(PIECE_PREFIX));
-    PIECES.iter().any(|(name, ..)| piece == Some(name))
+/// Whether a call is one of a piece: `1234 <acquaint_core::engine::avx2::square>`, or by way of a
+/// register or a slot that holds its address.
+fn is_piece(target: &str, before: &[Instruction]) -> bool {
+    let name = callee(target, before);
+    PIECES.iter().any(|(piece, ..)| name.ends_with(&format!("<{PIECE_PREFIX}{piece}>")))
 }
 
-/// Whether a call is one of `memcpy` with a length that the instructions before it set to a
-/// constant.
+/// What a call goes to, with its name if that is known.
+fn callee<'a>(target: &'a str, before: &'a [Instruction]) -> &'a str {
+    match target.strip_prefix('*') {
+        Some(register) if register.starts_with('%') => origin(register, before),
+        _ => target,
+    }
+}
+
+/// Whether a call is one of `memcpy` or `memset` with a length that the instructions before it set
+/// to a constant.
 fn is_constant_copy(target: &str, before: &[Instruction]) -> bool {
-    let name = match target.strip_prefix('*') {
-        Some(register) => origin(register, before),
-        None => target,
-    };
+    let name = callee(target, before);
     let length = before.iter().rev().take(8).find(|i| i.sets("%edx") || i.sets("%rdx"));
-    name.contains("<memcpy@")
+    (name.contains("<memcpy@") || name.contains("<memset@"))
         && length.is_some_and(|i| i.mnemonic.starts_with("mov") && i.operands.starts_with("$0x"))
 }
 
@@ -372,8 +383,9 @@ fn origin<'a>(register: &'a str, before: &'a [Instruction]) -> &'a str {
 fn parse(listing: &str) -> Vec<Function> {
     let mut functions = Vec::<Function>::new();
     for line in listing.lines() {
-        if let Some(name) = line.split_once(" <").and_then(|(_, rest)| rest.strip_suffix(">:")) {
-            functions.push(Function { name: name.to_owned(), code: Vec::new() });
+        if let Some((start, name)) = line.strip_suffix(">:").and_then(|l| l.split_once(" <")) {
+            let start = u64::from_str_radix(start, 16).unwrap_or(0);
+            functions.push(Function { start, name: name.to_owned(), code: Vec::new() });
         } else if let (Some((_, text)), Some(function)) =
             (line.split_once(":\t"), functions.last_mut())
         {
@@ -387,13 +399,31 @@ fn parse(listing: &str) -> Vec<Function> {
     functions
 }
 
-/// The listing of a program, or `None` without objdump.
-fn disassemble(program: &PathBuf) -> Option<Vec<Function>> {
-    let objdump = Command::new("objdump")
-        .args(["--disassemble", "--demangle", "--no-show-raw-insn", "--wide"])
-        .arg(program)
-        .output();
-    let Ok(output) = objdump else {
+/// Puts names to the slots that calls within the program go through: `# 18d0e8 <_DYNAMIC+0x230>`
+/// becomes `# 18d0e8 <square>`. `relocations` says what the loader writes there:
+/// `18d0e8 R_X86_64_RELATIVE *ABS*+0x34910`.
+fn name_slots(functions: &mut [Function], relocations: &str) {
+    let address = |text: &str| u64::from_str_radix(text, 16).ok();
+    let starts: HashMap<u64, String> =
+        functions.iter().map(|function| (function.start, function.name.clone())).collect();
+    let slot = |line: &str| {
+        let (slot, rest) = line.split_once(" R_X86_64_RELATIVE")?;
+        let start = address(rest.trim().strip_prefix("*ABS*+0x")?)?;
+        Some((address(slot)?, starts.get(&start)?))
+    };
+    let slots: HashMap<u64, &String> = relocations.lines().filter_map(slot).collect();
+    for instruction in functions.iter_mut().flat_map(|function| &mut function.code) {
+        let Some((operand, comment)) = instruction.operands.split_once("# ") else { continue };
+        let at = comment.split_once(' ').and_then(|(at, _)| address(at));
+        if let Some((at, name)) = at.and_then(|at| Some((at, slots.get(&at)?))) {
+            instruction.operands = format!("{operand}# {at:x} <{name}>");
+        }
+    }
+}
+
+/// What objdump prints, or `None` without objdump.
+fn objdump(program: &PathBuf, arguments: &[&str]) -> Option<String> {
+    let Ok(output) = Command::new("objdump").args(arguments).arg(program).output() else {
         let skipped = "SKIPPED: no objdump (binutils); the kernels were NOT looked at";
         assert!(env::var_os("ACQUAINT_REQUIRE_DISASSEMBLY").is_none(), "{skipped}");
         // Past the capture of the test harness.
@@ -401,7 +431,15 @@ fn disassemble(program: &PathBuf) -> Option<Vec<Function>> {
         return None;
     };
     assert!(output.status.success(), "objdump: {}", String::from_utf8_lossy(&output.stderr));
-    Some(parse(&String::from_utf8_lossy(&output.stdout)))
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The listing of a program, or `None` without objdump.
+fn disassemble(program: &PathBuf) -> Option<Vec<Function>> {
+    let listing = ["--disassemble", "--demangle", "--no-show-raw-insn", "--wide"];
+    let mut functions = parse(&objdump(program, &listing)?);
+    name_slots(&mut functions, &objdump(program, &["--dynamic-reloc"])?);
+    Some(functions)
 }
 
 /// The symbols of a kernel.
@@ -509,9 +547,9 @@ mod planted {
 
     #[inline(never)]
     #[target_feature(enable = "avx2")]
-    pub(super) fn planted_maskmov(entry: &[i64; 4], mask: __m256i) -> __m256i {
+    pub(super) fn planted_maskmov(entry: &mut [i64; 4], mask: __m256i) {
         // SAFETY: never called.
-        unsafe { _mm256_maskload_epi64(entry.as_ptr(), mask) }
+        unsafe { _mm256_maskstore_epi64(entry.as_mut_ptr(), mask, mask) }
     }
 
     #[inline(never)]
@@ -572,6 +610,14 @@ fn a_kernel_that_is_not_found_is_a_failure() {
 }
 
 #[test]
+fn slots_get_the_names_of_what_they_hold() {
+    let mut functions =
+        parse("0000000000001000 <f>:\n    1000:\tcall   *0x8(%rip)  # 2000 <a+0x1>\n");
+    name_slots(&mut functions, "0000000000002000 R_X86_64_RELATIVE  *ABS*+0x0000000000001000\n");
+    assert_eq!(functions[0].code[0].operands, "*0x8(%rip)  # 2000 <f>");
+}
+
+#[test]
 fn only_copies_of_constant_length_are_copies() {
     let code = |lines: &[&str]| -> Vec<_> {
         let text: String = lines.iter().map(|line| format!("    1000:\t{line}\n")).collect();
@@ -594,6 +640,8 @@ fn only_copies_of_constant_length_are_copies() {
     let piece = "call   1234 <acquaint_core::engine::avx2::square>";
     assert_eq!(copies(&[piece]), (0, 0));
     assert_eq!(copies(&["call   1234 <acquaint_core::engine::avx2::other>"]), (0, 1));
+    let pointer = "mov    0x10(%rip),%rbx        # 2000 <acquaint_core::engine::avx2::square>";
+    assert_eq!(copies(&[pointer, "call   *%rbx"]), (0, 0));
     let distinct: BTreeSet<_> =
         all_rules().map(|rules| rules.back_end.kernel_name(rules.kernel)).collect();
     assert_eq!(distinct.len(), RULES.len() + PIECES.len());

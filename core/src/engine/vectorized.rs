@@ -44,7 +44,9 @@ pub(super) enum VectorizedTable {
 /// `$value` for whichever back end `$self` belongs to, with `$name`s for what it holds. With
 /// `as $make`, `$make` is the variant of `$enum` for that back end.
 macro_rules! dispatch {
-    ($self:ident: $from:ident($($name:ident),+) $(, $enum:ident as $make:ident)? => $value:expr) => {
+    (
+        $self:ident: $from:ident($($name:ident),+) $(, $enum:ident as $make:ident)? => $value:expr
+    ) => {
         match *$self {
             #[cfg(target_arch = "x86_64")]
             $from::Ifma($(ref $name),+) => {
@@ -95,7 +97,7 @@ impl Vectorized {
             Self::Ifma(_) if cfg!(curve25519_dalek_backend = "avx512") => 3,
             #[cfg(target_arch = "x86_64")]
             Self::Ifma(_) => 2,
-            // Four for an evaluation alone; the sum of a proof over one group is dearer than dalek's.
+            // Four for an evaluation alone; the sum for a proof over one group is dearer.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => 6,
         }

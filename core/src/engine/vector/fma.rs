@@ -9,7 +9,7 @@
 //!   for a whole h, and |ab − h·2^51| ≤ 2^51, however the instruction rounds;
 //! * `rest = (C + M) − high` = (3 − h)·2^51 is exact: both operands and the result are multiples of
 //!   2^51 below 2^53 times it;
-//! * `low = fma(a, b, rest)` = M + (ab − h·2^51) = M + l is an integer from 2^52 to 2^53, and exact.
+//! * `low = fma(a, b, rest)` = M + (ab − h·2^51) = M + l is an integer from 2^52 to 2^53: exact.
 //!
 //! In these ranges the bit pattern of a double grows by one from one value to the next. So the
 //! patterns of `high` and `low`, read as integers, are those of C and M plus h and l, and can be
