@@ -3,7 +3,7 @@
 use acquaint_core::{
     keys::ManifestKey,
     limits::{PADDING_CLASSES, SEALED_LABEL_BYTES},
-    manifest::{DIGEST_BYTES, Manifest, Policy, SegmentInfo},
+    manifest::{DIGEST_BYTES, EpochInfo, Manifest, OverlayInfo, Policy, SnapshotInfo},
     oprf::{Mode, derive_key_pair},
     set::{self, EncodedSegment, Expected, Record, Segment, Set, Universe},
 };
@@ -103,28 +103,32 @@ pub fn manifest(criterion: &mut Criterion) {
 
 fn example() -> Manifest {
     let universe = Universe::for_members(MEMBERS).unwrap();
-    let members = u32::try_from(MEMBERS).unwrap() / universe.segment_count();
-    let segment = SegmentInfo {
-        members,
-        set_bytes: members * 11 / 4,
-        set_digest: [1; DIGEST_BYTES],
-        labels_digest: [2; DIGEST_BYTES],
+    let snapshot = SnapshotInfo {
+        number: SNAPSHOT,
+        version: MEMBERS,
+        universe,
+        members: MEMBERS,
+        set_bytes: MEMBERS * 11 / 4,
+        index_digest: [1; DIGEST_BYTES],
     };
     Manifest {
         tenant: "bench".parse().unwrap(),
-        epoch: 1,
-        public_key: derive_key_pair(Mode::Voprf, &KEY_SEED, KEY_INFO).unwrap().1,
-        snapshot: SNAPSHOT,
-        version: MEMBERS,
+        sequence: SNAPSHOT,
         changed_at: 1_700_000_000,
         previous: [0; DIGEST_BYTES],
-        universe,
-        segments: vec![segment; universe.segment_count() as usize],
         policy: Policy {
             padding_classes: PADDING_CLASSES.map(|class| u32::try_from(class).unwrap()).to_vec(),
             quota_elements: 20_480,
             quota_refill_per_day: 2_048,
             repeat_retention_seconds: 600,
+            delta_retention_seconds: 604_800,
         },
+        epochs: vec![EpochInfo {
+            epoch: 1,
+            public_key: derive_key_pair(Mode::Voprf, &KEY_SEED, KEY_INFO).unwrap().1,
+            version: MEMBERS,
+            snapshot,
+            overlay: OverlayInfo { bytes: 80, removed: 0, added: 0, digest: [2; DIGEST_BYTES] },
+        }],
     }
 }

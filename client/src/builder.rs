@@ -3,10 +3,12 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use acquaint_core::manifest::{ManifestHead, ManifestPin};
+use tokio::sync::Semaphore;
 
 use crate::{
     client::Client, connection::Connection, cpu::Cpu, credentials::CredentialProvider,
-    registrar::Registrar, retry::RetryPolicy, transport::Transport, trust::Trust,
+    registrar::Registrar, retry::RetryPolicy, state::StateStore, transport::Transport,
+    trust::Trust,
 };
 
 /// Batches in flight unless the app says otherwise: enough to keep the network busy while the
@@ -28,6 +30,7 @@ pub struct Builder<T> {
     credentials: Option<Arc<dyn CredentialProvider>>,
     root_pem: Option<Vec<u8>>,
     last_seen: Option<ManifestHead>,
+    state: Option<Arc<dyn StateStore>>,
     retry_time_max: Duration,
     request_timeout: Duration,
     in_flight: usize,
@@ -63,12 +66,14 @@ pub enum BuildError {
 }
 
 /// What [`Client`] and [`Registrar`] have in common.
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) connection: Connection,
     pub(crate) trust: Trust,
-    pub(crate) cpu: Cpu,
+    pub(crate) cpu: Arc<Cpu>,
     pub(crate) in_flight: usize,
+    /// Where lookups keep what they know. One lookup at a time uses it.
+    pub(crate) state: Option<Arc<dyn StateStore>>,
+    pub(crate) state_turn: Arc<Semaphore>,
 }
 
 impl<T> Builder<T> {
@@ -79,6 +84,7 @@ impl<T> Builder<T> {
             credentials: None,
             root_pem: None,
             last_seen: None,
+            state: None,
             retry_time_max: RETRY_TIME_MAX_DEFAULT,
             request_timeout: REQUEST_TIMEOUT_DEFAULT,
             in_flight: IN_FLIGHT_DEFAULT,
@@ -162,7 +168,7 @@ impl<T> Builder<T> {
         if self.threads == Some(0) {
             return Err(BuildError::Threads);
         }
-        let cpu = Cpu::new(self.threads).map_err(|_| BuildError::Threads)?;
+        let cpu = Arc::new(Cpu::new(self.threads).map_err(|_| BuildError::Threads)?);
         let connection = Connection {
             transport,
             credentials,
@@ -170,11 +176,28 @@ impl<T> Builder<T> {
             request_timeout: self.request_timeout,
         };
         let trust = Trust::new(pin, self.last_seen);
-        Ok(Arc::new(Core { connection, trust, cpu, in_flight: self.in_flight }))
+        Ok(Arc::new(Core {
+            connection,
+            trust,
+            cpu,
+            in_flight: self.in_flight,
+            state: self.state,
+            state_turn: Arc::new(Semaphore::new(1)),
+        }))
     }
 }
 
 impl Builder<Client> {
+    /// Where lookups keep what they know, so that the next one only evaluates new contacts and
+    /// only downloads what changed. Without it, each lookup begins anew.
+    ///
+    /// Clones of a client share it, and take turns.
+    #[must_use]
+    pub fn state_store(mut self, store: impl StateStore + 'static) -> Self {
+        self.state = Some(Arc::new(store));
+        self
+    }
+
     /// Builds the client.
     ///
     /// # Errors
@@ -201,6 +224,17 @@ impl Builder<Registrar> {
     #[cfg(test)]
     pub(crate) fn build_over(self, channel: tonic::transport::Channel) -> Registrar {
         Registrar::new(self.into_core_over(Transport::over(channel)).unwrap())
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("connection", &self.connection)
+            .field("trust", &self.trust)
+            .field("cpu", &self.cpu)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
     }
 }
 

@@ -49,11 +49,16 @@ impl Client {
     /// waiting computations are skipped, and one that runs ends within a batch, its result wiped.
     /// Nothing has to be undone; elements that were evaluated stay charged.
     ///
-    /// Cost: the padded elements count against the account's quota, anew with each lookup.
-    /// Memory: the coded set, under 3 bytes per user of the directory.
+    /// **State.** With a [`StateStore`](crate::StateStore) a lookup evaluates only contacts that
+    /// are new, downloads only what changed, and keeps what was charged even if it fails later.
+    /// Without one every lookup begins anew.
+    ///
+    /// Cost: the padded elements of evaluated contacts count against the account's quota.
+    /// Memory: coded set and labels, 35 bytes per user of the directory.
     ///
     /// # Errors
-    /// [`ClientError`]. [`ClientError::UntrustedManifest`] and [`ClientError::Chain`] come before
+    /// [`ClientError`]. [`ClientError::State`] if what was kept belongs to another operator, or
+    /// cannot be read or written. [`ClientError::UntrustedManifest`] and [`ClientError::Chain`] come before
     /// anything about the address book has been sent, [`ClientError::ServerMisbehaved`] before
     /// anything has been concluded; [`ClientError::TooManyContacts`] if the address book passes
     /// the quota of a rested account; [`ClientError::DirectoryChanged`] if the directory was

@@ -7,6 +7,8 @@ use acquaint_core::{
     oprf::ProofError,
 };
 
+use crate::state::StateError;
+
 /// Why a call failed, after the SDK has tried everything that promises success by itself.
 ///
 /// The texts are constants that name the remedy. None holds an identifier, a credential, an
@@ -76,6 +78,9 @@ pub enum ClientError {
     /// The server had a fault. Repeating the call automatically could make it worse.
     #[error("the server failed: report it to the operator")]
     ServerFailed,
+    /// What was kept from earlier lookups belongs to somebody else, or cannot be read or written.
+    #[error("{0}")]
+    State(#[source] StateError),
     /// The SDK had a fault.
     #[error("the client failed: report it to the developers of the SDK")]
     Internal,
@@ -103,6 +108,9 @@ pub enum Misbehavior {
     /// A segment with the right digest that is not a coded set: the operator's mistake.
     #[error("the published set cannot be read")]
     SetMalformed,
+    /// A delta that is none, or does not fit what it is said to change.
+    #[error("a delta is malformed")]
+    DeltaMalformed,
     /// A message lacks a part, is too large, or cannot be decoded.
     #[error("a message is malformed")]
     Message,
@@ -140,6 +148,12 @@ impl ClientError {
     }
 }
 
+impl From<StateError> for ClientError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
 impl From<Misbehavior> for ClientError {
     fn from(misbehavior: Misbehavior) -> Self {
         Self::ServerMisbehaved(misbehavior)
@@ -148,7 +162,10 @@ impl From<Misbehavior> for ClientError {
 
 impl From<ManifestError> for ClientError {
     fn from(error: ManifestError) -> Self {
-        Self::UntrustedManifest(error)
+        match error {
+            ManifestError::Digest => Self::ServerMisbehaved(Misbehavior::DigestMismatch),
+            error => Self::UntrustedManifest(error),
+        }
     }
 }
 

@@ -26,8 +26,9 @@
 //! - The server learns *that* an account looks up, when, and the class and number of its batches.
 //! - An account may test guesses within its quota; so may whoever holds the server's key, against
 //!   the registered set.
-//! - The first manifest of an installation is taken on its signature alone; persist
-//!   [`SyncOutcome::head`], so that later ones are compared with it.
+//! - The first manifest of an installation is taken on its signature alone. A [`StateStore`]
+//!   remembers it, so that later ones are compared with it; without one, persist
+//!   [`SyncOutcome::head`].
 //! - Secrets are wiped when dropped, as far as Rust can see them: not the copies of moves, of the
 //!   operating system, or of messages inside the transport.
 //! - The names of an address book are kept as they are; they never leave the device.
@@ -35,7 +36,9 @@
 //! # Example
 //!
 //! ```no_run
-//! use acquaint_client::{Client, Credential, Progress, StaticCredential, address_book::Import};
+//! use acquaint_client::{
+//!     Client, Credential, FileStateStore, Progress, StaticCredential, address_book::Import,
+//! };
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let address_book = Import::new()
@@ -50,6 +53,7 @@
 //! let client = Client::builder("https://discovery.example.org")
 //!     .pin("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".parse()?)
 //!     .credentials(StaticCredential::new(credential))
+//!     .state_store(FileStateStore::open("discovery")?)
 //!     .build()?;
 //!
 //! let outcome = client
@@ -66,7 +70,7 @@
 //!                 println!("{:?} is here", contact.names());
 //!             }
 //!         }
-//!         // Persist `outcome.head`, and pass it to `last_seen` at the next start.
+//!         println!("{} joined since the last time", outcome.changes.joined.len());
 //!     }
 //!     Err(error) if error.is_retryable() => {
 //!         eprintln!("{error}; again in {:?}", error.retry_after());
@@ -115,4 +119,5 @@ pub use credentials::{
 pub use error::{ClientError, Misbehavior};
 pub use outcome::{Match, Progress, Quota, SyncOutcome, SyncReport};
 pub use registrar::{RegisterError, Registered, Registrar, Removed, Visibility};
+pub use state::{Changes, FileStateStore, MemoryStateStore, StateError, StateStore};
 pub use traffic::{PhaseReport, Traffic};

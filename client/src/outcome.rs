@@ -5,7 +5,10 @@ use std::time::Duration;
 use acquaint_core::{manifest::ManifestHead, tag::Label};
 use acquaint_proto::v1;
 
-use crate::traffic::{PhaseReport, Traffic};
+use crate::{
+    state::{Changes, StateError},
+    traffic::{PhaseReport, Traffic},
+};
 
 /// The result of [`Client::sync`](crate::Client::sync).
 #[derive(Clone, Debug)]
@@ -16,8 +19,12 @@ pub struct SyncOutcome {
     /// The manifest that was used. Persist it, and give it to
     /// [`Builder::last_seen`](crate::Builder::last_seen) at the next start.
     pub head: ManifestHead,
-    /// The account's quota after this lookup; nothing for an empty address book.
+    /// The account's quota after this lookup; nothing if nothing had to be evaluated.
     pub quota: Option<Quota>,
+    /// What is new since the last lookup, as far as the client remembers it.
+    pub changes: Changes,
+    /// Why what was kept from earlier lookups could not be used, if so: this lookup began anew.
+    pub state_discarded: Option<StateError>,
     /// What the lookup took.
     pub report: SyncReport,
 }
@@ -53,23 +60,23 @@ pub struct SyncReport {
     pub users: u64,
     /// Contacts of the address book: distinct identifiers.
     pub contacts: usize,
-    /// Batches in which they were evaluated.
+    /// Batches in which those were evaluated that had not been before.
     pub batches: usize,
     /// Elements that were sent for them, padding included.
     pub elements: usize,
-    /// Length of the coded set in bytes.
+    /// Length of the snapshot's coded set in bytes, whether it was downloaded or kept.
     pub set_bytes: u64,
-    /// Length of the label array in bytes.
+    /// Length of the snapshot's label array in bytes.
     pub labels_bytes: u64,
     /// Fetching and checking the manifest.
     pub manifest: PhaseReport,
     /// Blinding, evaluating, checking proofs, unblinding; at the same time as `set`.
     pub evaluate: PhaseReport,
-    /// Downloading the set and checking its digests.
+    /// Getting the directory: the set or what changed of it, and the labels at the same time.
     pub set: PhaseReport,
-    /// Searching the set and, after the download of the labels, opening those of hits.
+    /// Searching the set and opening the labels of hits.
     pub matching: Duration,
-    /// Downloading the label array and checking its digests.
+    /// Bytes of the label array, downloaded at the same time as the set.
     pub labels: PhaseReport,
     /// The whole lookup.
     pub total: Duration,
@@ -92,14 +99,19 @@ pub enum Progress {
         /// All contacts.
         total: u64,
     },
-    /// Bytes of the set downloaded, of how many. A resumed download may step back.
+    /// Bytes of the set downloaded, of how many.
     Set {
         /// Bytes downloaded.
         bytes: u64,
         /// All bytes.
         total: u64,
     },
-    /// Bytes of the labels downloaded, of how many. A resumed download may step back.
+    /// Bytes of a delta downloaded: what changed since the last lookup.
+    Delta {
+        /// Bytes downloaded.
+        bytes: u64,
+    },
+    /// Bytes of the labels downloaded, of how many. At the same time as `Set`.
     Labels {
         /// Bytes downloaded.
         bytes: u64,

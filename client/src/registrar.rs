@@ -110,7 +110,7 @@ impl Registrar {
             .map(|rows| evaluate_rows(Arc::clone(&self.core), Arc::clone(&manifest), rows))
             .buffered(self.core.in_flight);
         let hidden = visibility == Visibility::Hidden;
-        Registration::new(&self.core.connection, manifest.epoch, hidden, &progress)
+        Registration::new(&self.core.connection, manifest.current().epoch, hidden, &progress)
             .run(std::pin::pin!(chunks))
             .await
     }
@@ -131,8 +131,10 @@ impl Registrar {
         let connection = &self.core.connection;
         let mut removed = 0;
         while let Some(elements) = evaluated.try_next().await? {
-            let message =
-                v1::UnregisterRequest { epoch: manifest.epoch, elements: concat(&elements).into() };
+            let message = v1::UnregisterRequest {
+                epoch: manifest.current().epoch,
+                elements: concat(&elements).into(),
+            };
             let answer: v1::UnregisterResponse = connection
                 .unary(message, &Meter::default(), |request| {
                     let mut client = connection.registry();
@@ -165,7 +167,7 @@ impl Registrar {
                 async move { client.get_manifest(request).await }
             })
             .await?;
-        self.core.trust.accept(answer.manifest).map(Arc::new)
+        self.core.trust.accept(answer.manifest).map(|(_, manifest)| Arc::new(manifest))
     }
 }
 
@@ -205,7 +207,7 @@ async fn evaluate(
     let blinding = core.cpu.run(move || blind(&key, &identifiers)).await?;
     let blinding = blinding.map_err(|_| ClientError::Internal)?;
     let message = v1::RegistryServiceEvaluateRequest {
-        epoch: manifest.epoch,
+        epoch: manifest.current().epoch,
         blinded_elements: blinding.to_bytes().into(),
     };
     let connection = &core.connection;
@@ -217,7 +219,7 @@ async fn evaluate(
         .await?;
     let elements = core.cpu.run(move || {
         let (evaluated, proof) = (&answer.evaluated_elements, &answer.proof);
-        let verified = blinding.verify(&manifest.public_key, evaluated, proof)?;
+        let verified = blinding.verify(&manifest.current().public_key, evaluated, proof)?;
         Ok(verified.unblind())
     });
     elements.await?

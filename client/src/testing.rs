@@ -13,9 +13,12 @@ use acquaint_core::{
     credential::Credential,
     identifier::Identifier,
     keys::{ManifestKey, OprfSeed},
-    manifest::{ManifestPin, Policy, SegmentInfo, SignedManifest},
+    manifest::{
+        EpochInfo, Manifest, ManifestPin, OverlayInfo, Policy, SegmentIndex, SegmentInfo,
+        SignedManifest, SnapshotInfo,
+    },
     oprf::{self, BlindedBatch, Mode, OprfElement, Padding, SecretKey},
-    set::{self, Record, Universe},
+    set::{self, Overlay, Record, SnapshotIdentity, Universe},
     tag::Label,
 };
 use acquaint_proto::{
@@ -80,6 +83,7 @@ pub(crate) struct Fake {
 struct Published {
     snapshot: u64,
     signed: SignedManifest,
+    index: Vec<u8>,
     segments: Vec<set::EncodedSegment>,
 }
 
@@ -208,7 +212,7 @@ impl Fake {
     fn chunks(
         &self,
         snapshot: u64,
-        first_segment: u32,
+        (first_segment, first_offset): (u32, u32),
         part: impl Fn(&set::EncodedSegment) -> Vec<u8>,
     ) -> Result<VecDeque<Piece>, Status> {
         let published = self.published.lock().unwrap();
@@ -217,8 +221,10 @@ impl Fake {
         }
         let mut chunks = VecDeque::new();
         for (i, segment) in (0..).zip(&published.segments).skip(first_segment as usize) {
-            for (n, data) in (0..).zip(part(segment).chunks(100)) {
-                chunks.push_back(Ok((i, n * 100, data.to_vec())));
+            let passed_over = if i == first_segment { first_offset } else { 0 };
+            let rest = part(segment).split_off(passed_over as usize);
+            for (n, data) in (0..).zip(rest.chunks(100)) {
+                chunks.push_back(Ok((i, passed_over + n * 100, data.to_vec())));
             }
         }
         if self.takes_break() {
@@ -226,6 +232,14 @@ impl Fake {
             chunks.push_back(Err(Status::unavailable("broken")));
         }
         Ok(chunks)
+    }
+
+    fn index(&self, snapshot: u64) -> Result<Vec<u8>, Status> {
+        let published = self.published.lock().unwrap();
+        if snapshot != published.snapshot {
+            return Err(Refusal::new(Reason::SnapshotUnknown).into());
+        }
+        Ok(published.index.clone())
     }
 
     fn takes_break(&self) -> bool {
@@ -262,30 +276,50 @@ fn publish(
     let universe = Universe::with_capacity(60_000).unwrap();
     let segments: Vec<_> =
         set::build(&universe, snapshot, &mut records).collect::<Result<_, _>>().unwrap();
-    let info = |segment: &set::EncodedSegment| SegmentInfo {
-        members: segment.count,
-        set_bytes: u32::try_from(segment.bytes.len()).unwrap(),
-        set_digest: *blake3::hash(&segment.bytes).as_bytes(),
-        labels_digest: *blake3::hash(&segment.labels).as_bytes(),
-    };
-    let manifest = acquaint_core::manifest::Manifest {
-        tenant: "test".parse().unwrap(),
-        epoch: 1,
-        public_key: key.public_key(),
-        snapshot,
+    let info = |s: &set::EncodedSegment| SegmentInfo::of(s.count, &s.bytes, &s.labels).unwrap();
+    let index = SegmentIndex::new(segments.iter().map(info).collect()).unwrap();
+    let snapshot_info = SnapshotInfo {
+        number: snapshot,
         version: snapshot,
+        universe,
+        members: index.members(),
+        set_bytes: index.set_bytes(),
+        index_digest: index.digest(),
+    };
+    let empty = Overlay::empty(SnapshotIdentity {
+        universe,
+        epoch: 1,
+        number: snapshot,
+        members: u32::try_from(index.members()).unwrap(),
+    })
+    .encode();
+    let manifest = Manifest {
+        tenant: "test".parse().unwrap(),
+        sequence: snapshot,
         changed_at: 0,
         previous: [0; 32],
-        universe,
-        segments: segments.iter().map(info).collect(),
         policy: Policy {
             padding_classes: vec![16, 32],
             quota_elements,
             quota_refill_per_day: 1,
             repeat_retention_seconds: 1,
+            delta_retention_seconds: 1,
         },
+        epochs: vec![EpochInfo {
+            epoch: 1,
+            public_key: key.public_key(),
+            version: snapshot,
+            snapshot: snapshot_info,
+            overlay: OverlayInfo {
+                bytes: empty.len() as u64,
+                removed: 0,
+                added: 0,
+                digest: *blake3::hash(&empty).as_bytes(),
+            },
+        }],
     };
-    Published { snapshot, signed: manifest.sign(manifest_key).unwrap(), segments }
+    let signed = manifest.sign(manifest_key).unwrap();
+    Published { snapshot, signed, index: index.encode(), segments }
 }
 
 impl Fake {

@@ -24,6 +24,26 @@ impl Trust {
         self.lock().clone()
     }
 
+    /// The pinned key.
+    pub(crate) fn pin(&self) -> &ManifestPin {
+        &self.pin
+    }
+
+    /// Checks a manifest that was accepted earlier and kept, and remembers it unless a newer one
+    /// is remembered. `None` if it is not by the pinned key, or contradicts what is remembered.
+    pub(crate) fn recall(&self, kept: &SignedManifest) -> Option<VerifiedManifest> {
+        let manifest = kept.verify(&self.pin).ok()?;
+        let mut head = self.lock();
+        match head.as_ref() {
+            Some(newer) if newer.sequence > manifest.sequence => None,
+            Some(known) => manifest.check_follows(known).is_ok().then_some(manifest),
+            None => {
+                *head = Some(manifest.head());
+                Some(manifest)
+            }
+        }
+    }
+
     /// Checks signature and history; nothing else of a manifest is ever used.
     ///
     /// Comparing and remembering is one step: of two calls that run at the same time and are told
@@ -31,14 +51,15 @@ impl Trust {
     pub(crate) fn accept(
         &self,
         received: Option<v1::SignedManifest>,
-    ) -> Result<VerifiedManifest, ClientError> {
-        let manifest = SignedManifest::try_from(required(received)?)?.verify(&self.pin)?;
+    ) -> Result<(SignedManifest, VerifiedManifest), ClientError> {
+        let signed = SignedManifest::try_from(required(received)?)?;
+        let manifest = signed.verify(&self.pin)?;
         let mut head = self.lock();
         if let Some(head) = head.as_ref() {
             manifest.check_follows(head)?;
         }
         *head = Some(manifest.head());
-        Ok(manifest)
+        Ok((signed, manifest))
     }
 
     /// A head is replaced as a whole, so that a panic elsewhere cannot have left half of one.

@@ -57,8 +57,15 @@ pub const SEGMENT_MEMBERS_TARGET: u64 = 24_576;
 /// Members of a directory; `k = 13` segments bits at the target above.
 pub const DIRECTORY_MEMBERS_MAX: u64 = 200_000_000;
 
-/// Length of an encoded manifest in bytes: 8,192 segments of 72 bytes and a header.
-pub const MANIFEST_BYTES_MAX: usize = 640 * 1_024;
+/// Epochs that are live at a time: the one in use, and the one before it or after it while a key
+/// rotation lasts.
+pub const LIVE_EPOCHS_MAX: usize = 2;
+
+/// Length of an encoded manifest in bytes: 255 padding classes, two epochs of 181 bytes, a header.
+pub const MANIFEST_BYTES_MAX: usize = 2 * 1_024;
+
+/// Length of an encoded segment index in bytes: 8,192 segments of 72 bytes and a header.
+pub const SEGMENT_INDEX_BYTES_MAX: usize = 640 * 1_024;
 
 /// Length of an encoded set segment in bytes.
 ///
@@ -101,6 +108,7 @@ const _: () = {
     assert!(BATCH_ELEMENTS_MAX * (ELEMENT_BYTES + LABEL_BYTES) + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(CHUNK_BYTES + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(MANIFEST_BYTES_MAX + 4_096 <= MESSAGE_BYTES_MAX);
+    assert!(SEGMENT_INDEX_BYTES_MAX + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(SEALED_LABEL_BYTES + (48 + 4) / 8 + 1 < OVERLAY_BYTES_MAX / OVERLAY_ENTRIES_MAX);
     assert!(OVERLAY_ENTRIES_MAX as u64 <= DIRECTORY_MEMBERS_MAX);
     assert!(DELTA_BYTES_MAX as u64 <= u32::MAX as u64, "lengths of sections have four bytes");

@@ -66,7 +66,33 @@ impl Tag {
     }
 }
 
+impl Tag {
+    /// A tag that was kept: 8 bytes, big endian.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 8 bytes, big endian, to be kept on the device that evaluated it.
+    #[must_use]
+    pub const fn expose_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
 impl LabelKey {
+    /// A label key that was kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes, to be kept on the device that evaluated it.
+    #[must_use]
+    pub const fn expose_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Seals a label: AES-256-GCM-SIV (RFC 8452), zero nonce, tag and epoch as associated data.
     ///
     /// Deterministic, as everything published must be. The key serves one identifier; a label

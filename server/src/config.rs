@@ -12,7 +12,9 @@ use acquaint_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{evaluator::QUEUE_ELEMENTS_DEFAULT, store::REPEAT_FREE_MS};
+use crate::{
+    directory::CompactionPolicy, evaluator::QUEUE_ELEMENTS_DEFAULT, store::REPEAT_FREE_MS,
+};
 
 /// The configuration of a server, as in `acquaint.toml`. Relative paths are relative to the
 /// directory of that file; see [`Config::resolve`].
@@ -67,6 +69,12 @@ pub struct Evaluation {
 pub struct Publication {
     /// Milliseconds for which changes gather before they are published together.
     pub delay_ms: u64,
+    /// Seconds for which a client that was away still gets a delta instead of a snapshot.
+    pub delta_retention_s: u32,
+    /// Changes after which the next snapshot is made, in percent of the members.
+    pub snapshot_share_percent: u64,
+    /// Seconds after which the next snapshot is made, if anything changed.
+    pub snapshot_age_s: u64,
 }
 
 /// What an account may look up.
@@ -120,7 +128,12 @@ impl Default for Evaluation {
 
 impl Default for Publication {
     fn default() -> Self {
-        Self { delay_ms: 1_000 }
+        Self {
+            delay_ms: 1_000,
+            delta_retention_s: 30 * 86_400,
+            snapshot_share_percent: 5,
+            snapshot_age_s: 7 * 86_400,
+        }
     }
 }
 
@@ -153,6 +166,9 @@ pub enum ConfigError {
     /// Too large for the arithmetic of quotas.
     #[error("`quota` figures must be below 2^40")]
     QuotaTooLarge,
+    /// A share that means nothing.
+    #[error("`publication.snapshot_share_percent` must be 1 to 50")]
+    SnapshotShare,
 }
 
 impl Config {
@@ -189,14 +205,28 @@ impl Config {
         if self.quota.elements.max(self.quota.refill_per_day) >= 1 << 40 {
             return Err(ConfigError::QuotaTooLarge);
         }
+        if !(1..=50).contains(&self.publication.snapshot_share_percent) {
+            return Err(ConfigError::SnapshotShare);
+        }
         let policy = Policy {
             padding_classes: classes,
             quota_elements: self.quota.elements,
             quota_refill_per_day: self.quota.refill_per_day,
             repeat_retention_seconds: u32::try_from(REPEAT_FREE_MS / 1_000)
                 .expect("ten minutes in seconds"),
+            delta_retention_seconds: self.publication.delta_retention_s,
         };
         Ok((tenant, policy))
+    }
+
+    /// When the next snapshot is made, and how long the way from older ones is kept.
+    #[must_use]
+    pub fn compaction(&self) -> CompactionPolicy {
+        CompactionPolicy {
+            share_percent: self.publication.snapshot_share_percent,
+            age_s: self.publication.snapshot_age_s,
+            retention_s: self.publication.delta_retention_s.into(),
+        }
     }
 
     /// For how long changes gather before they are published.
@@ -236,5 +266,12 @@ mod tests {
         assert_eq!(check(|c| c.quota.elements = (1 << 40) - 1), Ok(()));
         assert_eq!(check(|c| c.quota.elements = 1 << 40), Err(ConfigError::QuotaTooLarge));
         assert_eq!(check(|c| c.quota.refill_per_day = 1 << 40), Err(ConfigError::QuotaTooLarge));
+        assert_eq!(check(|c| c.publication.snapshot_share_percent = 1), Ok(()));
+        assert_eq!(check(|c| c.publication.snapshot_share_percent = 50), Ok(()));
+        for percent in [0, 51] {
+            let mut config = Config::default();
+            config.publication.snapshot_share_percent = percent;
+            assert_eq!(config.check().map(|_| ()), Err(ConfigError::SnapshotShare));
+        }
     }
 }

@@ -107,6 +107,17 @@ impl Evaluator {
         run_on(&self.inner.background, (), job).await
     }
 
+    /// Runs a long job on the pool itself, with all its threads: before anybody else needs them.
+    ///
+    /// # Errors
+    /// [`EvaluatorError::Panicked`].
+    pub async fn run_at_start<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, EvaluatorError> {
+        run_on(&self.inner.pool, (), job).await
+    }
+
     /// Elements evaluated since the start.
     #[must_use]
     pub fn evaluated_elements(&self) -> u64 {

@@ -144,7 +144,7 @@ impl Server {
         let directory = Directory::open(
             tenant.clone(),
             &keys,
-            policy.clone(),
+            (policy.clone(), config.compaction()),
             Arc::clone(&store),
             Arc::clone(&clock),
             evaluator.clone(),

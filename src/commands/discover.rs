@@ -6,7 +6,7 @@ use std::{
 };
 
 use acquaint_client::{
-    AddressBook, Client, Progress, SyncOutcome,
+    AddressBook, Client, FileStateStore, Progress, SyncOutcome,
     address_book::{Format as FileFormat, Import, Region},
 };
 use anyhow::Context as _;
@@ -24,6 +24,11 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(flatten)]
     book: BookArguments,
+
+    /// Directory in which to keep what was found, so that the next run only asks for new contacts
+    /// and only downloads changes. As private as the address book.
+    #[arg(long, value_name = "DIR", env = "ACQUAINT_STATE")]
+    state: Option<PathBuf>,
 
     #[command(flatten)]
     server: ServerArguments,
@@ -90,10 +95,17 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
         note(format, &format!("line {}: skipped, {}", skipped.line, skipped.reason));
     }
     let server = &arguments.server;
-    let client = server.configure(Client::builder(&server.server))?.build()?;
+    let mut builder = server.configure(Client::builder(&server.server))?;
+    if let Some(directory) = &arguments.state {
+        builder = builder.state_store(FileStateStore::open(directory)?);
+    }
+    let client = builder.build()?;
     let bars = PhaseBars::new(format);
     let outcome = client.sync(&book, |progress| bars.show(progress)).await?;
     bars.finish();
+    if let Some(reason) = outcome.state_discarded {
+        note(format, &format!("what was kept was not used: {reason}"));
+    }
     print(format, &to_json(&book, &outcome), || to_text(&book, &outcome))?;
     Ok(Outcome::Success)
 }
@@ -123,10 +135,24 @@ fn to_json(book: &AddressBook, outcome: &SyncOutcome) -> Value {
         "matches": matches,
         "skipped": skipped,
         "elements": outcome.report.elements,
+        "changes": {
+            "joined": identifiers(book, &outcome.changes.joined),
+            "left": identifiers(book, &outcome.changes.left),
+            "label_changed": identifiers(book, &outcome.changes.label_changed),
+        },
         "quota_remaining": outcome.quota.map(|quota| quota.remaining),
         "bytes_up": outcome.report.traffic.bytes_up,
         "bytes_down": outcome.report.traffic.bytes_down,
     })
+}
+
+/// The canonical identifiers of contacts, given by position.
+fn identifiers(book: &AddressBook, contacts: &[usize]) -> Vec<String> {
+    let identifier = |contact: &usize| {
+        let contact = book.contacts().get(*contact)?;
+        Some(String::from_utf8_lossy(contact.identifier().as_bytes()).into_owned())
+    };
+    contacts.iter().filter_map(identifier).collect()
 }
 
 fn to_text(book: &AddressBook, outcome: &SyncOutcome) -> String {
@@ -146,6 +172,14 @@ fn to_text(book: &AddressBook, outcome: &SyncOutcome) -> String {
         report.contacts,
         book.skipped().len()
     );
+    // What is new is worth a line only if something was known before.
+    let known = outcome.changes.joined.len() < outcome.matches.len();
+    let news = [("+", &outcome.changes.joined), ("-", &outcome.changes.left)];
+    for (sign, contacts) in news.into_iter().filter(|_| known) {
+        for identifier in identifiers(book, contacts) {
+            text.push_str(&format!("{sign} {identifier}\n"));
+        }
+    }
     text + &summary
 }
 

@@ -355,13 +355,13 @@ impl Serving<'_> {
         let inputs: Vec<&[u8]> = identifiers.iter().map(Identifier::as_bytes).collect();
         let blinding = oprf::blind(Mode::Voprf, &inputs, Padding::None, &mut rand::rng()).unwrap();
         let request = RegistryServiceEvaluateRequest {
-            epoch: manifest.epoch,
+            epoch: manifest.current().epoch,
             blinded_elements: blinding.to_bytes().into(),
         };
         let answer = registry.evaluate(authorized(request, registrar)).await.unwrap().into_inner();
         let (evaluated, proof) = (&answer.evaluated_elements, &answer.proof);
-        let verified = blinding.verify(&manifest.public_key, evaluated, proof).unwrap();
-        (manifest.epoch, verified.unblind())
+        let verified = blinding.verify(&manifest.current().public_key, evaluated, proof).unwrap();
+        (manifest.current().epoch, verified.unblind())
     }
 
     /// The operator's service, over the socket.

@@ -13,11 +13,12 @@ use acquaint_client::{
     AddressBook, Client, ClientError, Identifier, Label, Progress, Registrar, SyncOutcome,
     Visibility,
 };
+use acquaint_core::manifest::EpochInfo;
 use acquaint_proto::{
     Reason, Received,
     v1::{
-        FetchLabelsRequest, FetchLabelsResponse, FetchSetRequest, FetchSetResponse,
-        GetManifestRequest, SignedManifest,
+        FetchDeltaRequest, FetchDeltaResponse, FetchLabelsRequest, FetchLabelsResponse,
+        FetchSetRequest, FetchSetResponse, GetManifestRequest, SignedManifest,
     },
 };
 use acquaint_server::{clock::ManualClock, keystore::Keys};
@@ -249,38 +250,53 @@ struct Published {
     manifest: SignedManifest,
     set: Vec<FetchSetResponse>,
     labels: Vec<FetchLabelsResponse>,
+    /// From the snapshot itself to the version of the manifest.
+    delta: Vec<FetchDeltaResponse>,
 }
 
 impl Published {
     async fn fetch(world: &World) -> Self {
         let manifest = fetch_manifest(world).await;
-        let snapshot = snapshot_number(world, &manifest);
+        let info = newest(world, &manifest);
+        let snapshot = info.snapshot.number;
+        let message = FetchDeltaRequest {
+            snapshot,
+            version: info.snapshot.version,
+            to_snapshot: snapshot,
+            to_version: info.version,
+        };
+        let delta = world.discovery().fetch_delta(world.asks("reader", message)).await.unwrap();
         Self {
             manifest,
             set: fetch_set(world, snapshot).await.unwrap(),
             labels: fetch_labels(world, snapshot).await.unwrap(),
+            delta: collect(delta.into_inner()).await.unwrap(),
         }
     }
 }
 
 async fn fetch_manifest(world: &World) -> SignedManifest {
-    let request = world.asks("reader", GetManifestRequest {});
+    let request = world.asks("reader", GetManifestRequest::default());
     world.discovery().get_manifest(request).await.unwrap().into_inner().manifest.unwrap()
 }
 
-fn snapshot_number(world: &World, manifest: &SignedManifest) -> u64 {
+fn newest(world: &World, manifest: &SignedManifest) -> EpochInfo {
     let signed = acquaint_core::manifest::SignedManifest::try_from(manifest.clone()).unwrap();
-    signed.verify(&world.pin).unwrap().snapshot
+    signed.verify(&world.pin).unwrap().current().clone()
+}
+
+fn snapshot_number(world: &World, manifest: &SignedManifest) -> u64 {
+    newest(world, manifest).snapshot.number
 }
 
 async fn fetch_set(world: &World, snapshot: u64) -> Result<Vec<FetchSetResponse>, Status> {
-    let message = FetchSetRequest { snapshot, first_segment: 0 };
+    let message = FetchSetRequest { snapshot, first_segment: 0, first_offset: 0 };
     let answer = world.discovery().fetch_set(world.asks("reader", message)).await?;
     collect(answer.into_inner()).await
 }
 
 async fn fetch_labels(world: &World, snapshot: u64) -> Result<Vec<FetchLabelsResponse>, Status> {
-    let message = FetchLabelsRequest { snapshot, first_segment: 0 };
+    let message = FetchLabelsRequest { snapshot, first_segment: 0, first_offset: 0 };
     let answer = world.discovery().fetch_labels(world.asks("reader", message)).await?;
     collect(answer.into_inner()).await
 }
@@ -294,7 +310,8 @@ async fn a_restart_changes_nothing() {
     world.register(&users(300..500), Visibility::Discoverable).await;
     world.register(&users(500..505), Visibility::Hidden).await;
     let before = Published::fetch(&world).await;
-    assert_eq!(snapshot_number(&world, &before.manifest), 4);
+    assert_eq!(snapshot_number(&world, &before.manifest), 2);
+    assert!(before.delta[0].delta_bytes > 200 * 32, "200 users are in the overlay");
     let client_head = sync(&world.client("account"), &book).await.head;
     for _ in 0..2 {
         world = world.stop().await.start().await;
@@ -367,22 +384,25 @@ async fn equal_histories_publish_equal_bytes() {
 /// A download that has begun can be ended: across one publication by asking again, across more on
 /// the stream that is open. What is older is refused by name, not answered with other bytes.
 #[tokio::test]
-async fn a_snapshot_is_kept_for_one_publication_more() {
+async fn a_snapshot_is_kept_until_the_one_after_the_next() {
     let world = site().start().await;
-    world.register(&users(0..3_000), Visibility::Discoverable).await;
+    world.register(&users(0..500), Visibility::Discoverable).await;
     let old = Published::fetch(&world).await;
     let number = snapshot_number(&world, &old.manifest);
 
-    let message = FetchLabelsRequest { snapshot: number, first_segment: 0 };
+    let message = FetchLabelsRequest { snapshot: number, first_segment: 0, first_offset: 0 };
     let answer = world.discovery().fetch_labels(world.asks("reader", message)).await;
     let open = answer.unwrap().into_inner();
 
-    world.register(&users(3_000..3_010), Visibility::Discoverable).await;
+    // A few more people are an overlay, half as many again are a snapshot.
+    world.register(&users(500..510), Visibility::Discoverable).await;
+    assert_eq!(snapshot_number(&world, &fetch_manifest(&world).await), number);
+    world.register(&users(510..1_200), Visibility::Discoverable).await;
     assert_eq!(snapshot_number(&world, &fetch_manifest(&world).await), number + 1);
     assert!(fetch_set(&world, number).await.unwrap() == old.set);
     assert!(fetch_labels(&world, number).await.unwrap() == old.labels);
 
-    world.register(&users(3_010..3_020), Visibility::Discoverable).await;
+    world.register(&users(1_200..3_000), Visibility::Discoverable).await;
     for status in [
         fetch_set(&world, number).await.map(drop).unwrap_err(),
         fetch_labels(&world, number).await.map(drop).unwrap_err(),
@@ -413,7 +433,7 @@ async fn a_lookup_is_of_one_snapshot() {
             for _ in 0..5 {
                 match client.sync(book, |_| {}).await {
                     Ok(outcome) => {
-                        let people = users(0..(outcome.head.snapshot - 1) * 10);
+                        let people = users(0..(outcome.head.sequence - 1) * 10);
                         assert_eq!(found(&outcome), oracle(book, &people));
                     }
                     Err(error) => assert_eq!(error, ClientError::DirectoryChanged),
@@ -643,7 +663,7 @@ async fn sizes_do_not_depend_on_matches() {
             let book = book(first..first + n_contacts);
             let (sizes, n_matches) = measured(&world, &tap, &url, &book).await;
             assert_eq!(n_matches as u64, n_registered);
-            assert_eq!(sizes.len(), 8, "four rpcs, both ways: {:?}", sizes.keys());
+            assert_eq!(sizes.len(), 10, "five rpcs, both ways: {:?}", sizes.keys());
             let expected = expected.get_or_insert_with(|| sizes.clone());
             assert_eq!(&sizes, expected, "{n_registered} of {n_contacts} registered");
         }

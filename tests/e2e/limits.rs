@@ -19,9 +19,10 @@ use acquaint_core::{
 use acquaint_proto::{
     Reason, Received,
     v1::{
-        EvaluateRequest, FetchLabelsRequest, FetchSetRequest, GetManifestRequest, GetQuotaRequest,
-        GetStatusRequest, RegisterRequest, RegisterResponse, RegistryServiceEvaluateRequest,
-        UnregisterRequest, admin_service_client::AdminServiceClient,
+        EvaluateRequest, FetchLabelsRequest, FetchSegmentIndexRequest, FetchSetRequest,
+        GetManifestRequest, GetQuotaRequest, GetStatusRequest, RegisterRequest, RegisterResponse,
+        RegistryServiceEvaluateRequest, UnregisterRequest,
+        admin_service_client::AdminServiceClient,
     },
 };
 use acquaint_server::{
@@ -130,7 +131,7 @@ async fn remaining(world: &World, account: &str) -> u64 {
 }
 
 async fn manifest(world: &World) -> VerifiedManifest {
-    let request = world.asks("reader", GetManifestRequest {});
+    let request = world.asks("reader", GetManifestRequest::default());
     let answer = world.discovery().get_manifest(request).await.unwrap().into_inner();
     let signed = SignedManifest::try_from(answer.manifest.unwrap()).unwrap();
     let pin: &ManifestPin = &world.pin;
@@ -238,7 +239,7 @@ async fn equal_elements_of_a_chunk_become_one_entry() {
     };
     assert_eq!(register(&world, chunk).await.unwrap().added, 1);
     world.publish().await;
-    assert_eq!(manifest(&world).await.members(), 1);
+    assert_eq!(manifest(&world).await.current().members(), 1);
 }
 
 /// Labels that do not fit the elements one to one would give somebody another person's account.
@@ -279,7 +280,7 @@ async fn a_refused_chunk_changes_nothing_and_ends_the_stream() {
     let status = answers.message().await.unwrap_err();
     assert_refused(&status, Code::FailedPrecondition, Reason::EpochUnknown);
     world.publish().await;
-    assert_eq!(manifest(&world).await.members(), 2);
+    assert_eq!(manifest(&world).await.current().members(), 2);
 }
 
 /// Elements under a key that is not served must never be mixed with those under one that is.
@@ -336,31 +337,50 @@ async fn messages_are_read_up_to_the_limit() {
 #[tokio::test]
 async fn positions_and_snapshots_outside_of_what_is_kept_are_refused() {
     let world = quiet_site().start().await;
-    let manifest = manifest(&world).await;
-    let n_segments = u32::try_from(manifest.segments.len()).unwrap();
-    let set = async |snapshot, first_segment| {
-        let message = FetchSetRequest { snapshot, first_segment };
-        let answer = world.discovery().fetch_set(world.asks("reader", message)).await?;
-        collect(answer.into_inner()).await.map(|chunks| chunks.len())
+    let snapshot = manifest(&world).await.current().snapshot.clone();
+    let (number, n_segments) = (snapshot.number, snapshot.universe.segment_count());
+    let empty_segment = u32::try_from(snapshot.set_bytes).unwrap();
+    let fetch = async |snapshot, first_segment, first_offset| {
+        let message = FetchSetRequest { snapshot, first_segment, first_offset };
+        let answer = world.discovery().fetch_set(world.asks("reader", message)).await;
+        let set = match answer {
+            Ok(answer) => collect(answer.into_inner()).await.map(|chunks| chunks.len()),
+            Err(status) => Err(status),
+        };
+        let message = FetchLabelsRequest { snapshot, first_segment, first_offset };
+        let answer = world.discovery().fetch_labels(world.asks("reader", message)).await;
+        let labels = match answer {
+            Ok(answer) => collect(answer.into_inner()).await.map(|chunks| chunks.len()),
+            Err(status) => Err(status),
+        };
+        [set, labels]
     };
-    let labels = async |snapshot, first_segment| {
-        let message = FetchLabelsRequest { snapshot, first_segment };
-        let answer = world.discovery().fetch_labels(world.asks("reader", message)).await?;
-        collect(answer.into_inner()).await.map(|chunks| chunks.len())
-    };
-    assert_eq!(set(manifest.snapshot, n_segments).await.unwrap(), 0);
-    assert_eq!(labels(manifest.snapshot, n_segments).await.unwrap(), 0);
-    for position in [n_segments + 1, u32::MAX] {
-        for result in
-            [set(manifest.snapshot, position).await, labels(manifest.snapshot, position).await]
-        {
+    for (segment, offset, expected) in
+        [(n_segments, 0, 0), (0, 0, 1), (0, empty_segment - 1, 1), (0, empty_segment, 0)]
+    {
+        let [set, _] = fetch(number, segment, offset).await;
+        assert_eq!(set.unwrap(), expected, "{segment}, {offset}");
+    }
+    assert_eq!(fetch(number, n_segments, 0).await[1].as_ref().unwrap(), &0);
+    let past = [
+        (n_segments + 1, 0),
+        (u32::MAX, 0),
+        (0, empty_segment + 1),
+        (0, u32::MAX),
+        (n_segments, 1),
+    ];
+    for (segment, offset) in past {
+        for result in fetch(number, segment, offset).await {
             assert_refused(&result.unwrap_err(), Code::InvalidArgument, Reason::Position);
         }
     }
-    for snapshot in [0, manifest.snapshot + 1, u64::MAX] {
-        for result in [set(snapshot, 0).await, labels(snapshot, 0).await] {
+    for snapshot in [0, number + 1, u64::MAX] {
+        for result in fetch(snapshot, 0, 0).await {
             assert_refused(&result.unwrap_err(), Code::NotFound, Reason::SnapshotUnknown);
         }
+        let message = FetchSegmentIndexRequest { snapshot };
+        let answer = world.discovery().fetch_segment_index(world.asks("reader", message)).await;
+        assert_refused(&answer.unwrap_err(), Code::NotFound, Reason::SnapshotUnknown);
     }
 }
 
@@ -374,21 +394,22 @@ async fn chunks_are_never_above_their_limit() {
         Takes::Register.call(&world, EPOCH, elements(first..last)).await.unwrap();
     }
     world.publish().await;
-    let manifest = manifest(&world).await;
-    assert_eq!((manifest.members(), manifest.segments.len()), (n_members, 1));
-    let message = FetchLabelsRequest { snapshot: manifest.snapshot, first_segment: 0 };
+    let snapshot = manifest(&world).await.current().snapshot.clone();
+    assert_eq!((snapshot.members, snapshot.universe.segment_count()), (n_members, 1));
+    let number = snapshot.number;
+    let message = FetchLabelsRequest { snapshot: number, ..Default::default() };
     let answer = world.discovery().fetch_labels(world.asks("reader", message)).await.unwrap();
     let chunks = collect(answer.into_inner()).await.unwrap();
     let shape: Vec<_> = chunks.iter().map(|c| (c.segment, c.offset, c.data.len())).collect();
     let half = u32::try_from(CHUNK_BYTES).unwrap();
     let expected = [(0, 0, CHUNK_BYTES), (0, half, CHUNK_BYTES), (0, 2 * half, SEALED_LABEL_BYTES)];
     assert_eq!(shape, expected);
-    let message = FetchSetRequest { snapshot: manifest.snapshot, first_segment: 0 };
+    let message = FetchSetRequest { snapshot: number, ..Default::default() };
     let answer = world.discovery().fetch_set(world.asks("reader", message)).await.unwrap();
     let chunks = collect(answer.into_inner()).await.unwrap();
     assert!(chunks.iter().all(|chunk| (1..=CHUNK_BYTES).contains(&chunk.data.len())));
     let set_bytes: u64 = chunks.iter().map(|chunk| chunk.data.len() as u64).sum();
-    assert_eq!(set_bytes, manifest.set_bytes());
+    assert_eq!(set_bytes, snapshot.set_bytes);
 }
 
 /// T5: no forged credential opens any rpc, and all forgeries get the same answer.

@@ -206,7 +206,8 @@ async fn call(server: &Serving<'_>, identifiers: &[Identifier], tokens: &Tokens)
         assert_eq!(refused.unwrap_err().code(), code);
     }
     for token in [&tokens.expired, &tokens.foreign, &tokens.forged, &tokens.registrar] {
-        let refused = discovery.get_manifest(authorized(GetManifestRequest {}, token)).await;
+        let refused =
+            discovery.get_manifest(authorized(GetManifestRequest::default(), token)).await;
         let code = refused.unwrap_err().code();
         assert!([Code::Unauthenticated, Code::PermissionDenied].contains(&code));
     }

@@ -19,22 +19,29 @@ use acquaint_client::{
 use acquaint_core::{
     keys::{ManifestKey, OprfSeed, Row},
     limits::{ELEMENT_BYTES, MESSAGE_BYTES_MAX},
-    manifest::{ChainError, Manifest, ManifestError, Policy, SignedManifest},
+    manifest::{
+        ChainError, EpochInfo, Manifest, ManifestError, OverlayInfo, Policy, SegmentIndex,
+        SignedManifest,
+    },
     oprf::{
         self, BlindedBatch, Evaluation, Mode, OprfElement, Padding, Proof, PublicKey, SecretKey,
     },
-    set::Record,
+    set::{Overlay, Record, Universe},
 };
 use acquaint_proto::{
     Reason, Refusal,
     v1::{
-        self, EvaluateRequest, EvaluateResponse, FetchLabelsRequest, FetchLabelsResponse,
-        FetchSetRequest, FetchSetResponse, GetManifestRequest, GetManifestResponse,
-        GetQuotaRequest, GetQuotaResponse,
+        self, EvaluateRequest, EvaluateResponse, FetchDeltaRequest, FetchDeltaResponse,
+        FetchLabelsRequest, FetchLabelsResponse, FetchSegmentIndexRequest,
+        FetchSegmentIndexResponse, FetchSetRequest, FetchSetResponse, GetManifestRequest,
+        GetManifestResponse, GetQuotaRequest, GetQuotaResponse,
         discovery_service_server::{DiscoveryService, DiscoveryServiceServer},
     },
 };
-use acquaint_server::directory::snapshot::{self, Part, Plan, Snapshot};
+use acquaint_server::directory::{
+    record,
+    snapshot::{self, Part, Snapshot},
+};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -66,7 +73,7 @@ static SMALL: LazyLock<Shown> = LazyLock::new(|| Shown::new(&OPERATOR.publish(7,
 
 /// The same people among 60,000 others, in four segments of several chunks each.
 static LARGE: LazyLock<Shown> = LazyLock::new(|| {
-    let crowd = |_: &mut Plan, records: &mut Vec<Record>| {
+    let crowd = |_: &mut Manifest, records: &mut Vec<Record>| {
         let stranger = || Record { tag: rand::random(), sealed_label: rand::random() };
         records.extend(std::iter::repeat_with(stranger).take(60_000));
     };
@@ -86,7 +93,7 @@ impl Operator {
         let (identifiers, labels): (Vec<_>, Vec<_>) = people.clone().into_iter().unzip();
         let rows = outputs(&seed, &identifiers).into_iter().zip(labels);
         let row = |(element, label)| Row { element, label, hidden: false };
-        let records = rows.map(|pair| snapshot::record(EPOCH, &row(pair)).unwrap()).collect();
+        let records = rows.map(|pair| record(EPOCH, &row(pair)).unwrap()).collect();
         let manifest_key = ManifestKey::generate(&mut rand::rng());
         Self { seed, manifest_key, people, records }
     }
@@ -99,27 +106,45 @@ impl Operator {
         self.seed.epoch_key(EPOCH).unwrap().1
     }
 
-    /// Publishes the people, after a change of plan or records.
-    fn publish(&self, snapshot: u64, change: impl FnOnce(&mut Plan, &mut Vec<Record>)) -> Snapshot {
-        let mut plan = Plan {
+    /// Publishes the people as snapshot and manifest of one number, after a change of records or
+    /// manifest.
+    fn publish(
+        &self,
+        number: u64,
+        change: impl FnOnce(&mut Manifest, &mut Vec<Record>),
+    ) -> (SignedManifest, Snapshot) {
+        let mut records = self.records.clone();
+        let mut manifest = Manifest {
             tenant: "demo".parse().unwrap(),
-            epoch: EPOCH,
-            public_key: self.public(),
-            snapshot,
-            version: snapshot,
+            sequence: number,
             changed_at: 1_700_000_000,
             previous: [9; 32],
-            universe: None,
             policy: Policy {
                 padding_classes: vec![16, 32, 64],
                 quota_elements: 10_000,
                 quota_refill_per_day: 10_000,
                 repeat_retention_seconds: 600,
+                delta_retention_seconds: 600,
             },
+            epochs: Vec::new(),
         };
-        let mut records = self.records.clone();
-        change(&mut plan, &mut records);
-        Snapshot::build(plan, &mut records, &self.manifest_key).unwrap()
+        change(&mut manifest, &mut records);
+        let universe = Universe::for_members(records.len() as u64).unwrap();
+        let snapshot = Snapshot::build(EPOCH, number, number, universe, &mut records).unwrap();
+        let empty = Overlay::empty(*snapshot.view().identity()).encode();
+        manifest.epochs.push(EpochInfo {
+            epoch: EPOCH,
+            public_key: self.public(),
+            version: number,
+            snapshot: snapshot.info().clone(),
+            overlay: OverlayInfo {
+                bytes: empty.len() as u64,
+                removed: 0,
+                added: 0,
+                digest: *blake3::hash(&empty).as_bytes(),
+            },
+        });
+        (manifest.sign(&self.manifest_key).unwrap(), snapshot)
     }
 }
 
@@ -153,21 +178,27 @@ struct Piece {
 struct Shown {
     signed: SignedManifest,
     manifest: Manifest,
+    index: Bytes,
+    segments: usize,
     set: Vec<Piece>,
     labels: Vec<Piece>,
 }
 
 impl Shown {
-    fn new(snapshot: &Snapshot) -> Self {
+    fn new((signed, snapshot): &(SignedManifest, Snapshot)) -> Self {
         let pieces = |part| -> Vec<Piece> {
-            let chunks = snapshot.chunks(part, 0).unwrap();
+            let chunks = snapshot.chunks(part, 0, 0).unwrap();
             let piece =
                 |c: snapshot::Chunk| Piece { segment: c.segment, offset: c.offset, data: c.data };
             chunks.map(piece).collect()
         };
+        let verified = signed.verify(&OPERATOR.manifest_key.pin()).unwrap();
+        let index = SegmentIndex::decode(&snapshot.index(), snapshot.info()).unwrap();
         Self {
-            signed: snapshot.signed.clone(),
-            manifest: snapshot.manifest.clone(),
+            signed: signed.clone(),
+            manifest: (*verified).clone(),
+            index: snapshot.index(),
+            segments: index.segments().len(),
             set: pieces(Part::Set),
             labels: pieces(Part::Labels),
         }
@@ -179,6 +210,7 @@ type Answers<Q, A> = Box<dyn Fn(usize, &Q) -> Result<A, Status> + Send + Sync>;
 /// What the server answers, by rpc; the first argument counts the calls of that rpc from 0.
 struct Script {
     manifest: Answers<GetManifestRequest, GetManifestResponse>,
+    index: Answers<FetchSegmentIndexRequest, Bytes>,
     evaluate: Answers<EvaluateRequest, EvaluateResponse>,
     set: Answers<FetchSetRequest, Vec<Piece>>,
     labels: Answers<FetchLabelsRequest, Vec<Piece>>,
@@ -186,9 +218,10 @@ struct Script {
 
 impl Script {
     fn honest(shown: &Shown) -> Self {
-        let Shown { signed, set, labels, .. } = shown.clone();
+        let Shown { signed, index, set, labels, .. } = shown.clone();
         Self {
             manifest: Box::new(move |_, _| Ok(manifest_answer(&signed))),
+            index: Box::new(move |_, _| Ok(index.clone())),
             evaluate: Box::new(|_, request| Ok(honest_answer(request))),
             set: Box::new(move |_, _| Ok(set.clone())),
             labels: Box::new(move |_, _| Ok(labels.clone())),
@@ -250,6 +283,23 @@ impl DiscoveryService for Liar {
         _: Request<GetQuotaRequest>,
     ) -> Result<Response<GetQuotaResponse>, Status> {
         Ok(Response::new(GetQuotaResponse { quota: None }))
+    }
+
+    async fn fetch_segment_index(
+        &self,
+        request: Request<FetchSegmentIndexRequest>,
+    ) -> Result<Response<FetchSegmentIndexResponse>, Status> {
+        let index = (self.script.index)(0, request.get_ref())?;
+        Ok(Response::new(FetchSegmentIndexResponse { index }))
+    }
+
+    type FetchDeltaStream = BoxStream<'static, Result<FetchDeltaResponse, Status>>;
+
+    async fn fetch_delta(
+        &self,
+        _: Request<FetchDeltaRequest>,
+    ) -> Result<Response<Self::FetchDeltaStream>, Status> {
+        Err(Refusal::new(Reason::SnapshotUnknown).into())
     }
 
     type FetchSetStream = BoxStream<'static, Result<FetchSetResponse, Status>>;
@@ -363,7 +413,7 @@ async fn an_honest_script_is_believed() {
         assert_honest(&outcome.unwrap());
         assert_eq!(lying.calls(), [1, 1, 1, 1]);
     }
-    assert_eq!(LARGE.manifest.segments.len(), 4);
+    assert_eq!(LARGE.segments, 4);
     assert!(LARGE.labels.len() >= 8, "several chunks a segment");
 }
 
@@ -485,18 +535,18 @@ fn with_elements(
     EvaluateResponse { evaluated_elements: bytes.into(), ..honest }
 }
 
-/// No contact counted as evaluated, nothing searched, no label asked for, no second attempt.
+/// No contact counted as evaluated, nothing searched, no second attempt.
 #[track_caller]
 fn assert_nothing_concluded(events: &[Progress], calls: [usize; 4], name: &str) {
     let concluded = |event: &&Progress| match event {
         Progress::Evaluate { done, .. } => *done > 0,
-        Progress::Labels { .. } | Progress::Match => true,
+        Progress::Match => true,
         _ => false,
     };
     assert_eq!(events.iter().find(concluded), None, "{name}");
     let [manifest, evaluate, set, labels] = calls;
-    assert_eq!((manifest, evaluate, labels), (1, 1, 0), "{name}");
-    assert!(set <= 1, "{name}");
+    assert_eq!((manifest, evaluate), (1, 1), "{name}");
+    assert!(set <= 1 && labels <= 1, "{name}");
 }
 
 /// Anything that is not a batch of the right size with a well-formed proof is refused as such.
@@ -549,7 +599,7 @@ fn one() -> [u8; 32] {
 /// One false answer among honest ones takes the whole lookup with it: there are no partial truths.
 #[tokio::test]
 async fn one_lie_in_one_of_several_batches_refuses_the_lookup() {
-    let snapshot = OPERATOR.publish(7, |plan, _| plan.policy.padding_classes = vec![16]);
+    let snapshot = OPERATOR.publish(7, |manifest, _| manifest.policy.padding_classes = vec![16]);
     let shown = Shown::new(&snapshot);
     let n_batches = 4;
     for liar in 0..n_batches {
@@ -572,7 +622,6 @@ async fn one_lie_in_one_of_several_batches_refuses_the_lookup() {
         assert_eq!(outcome.unwrap_err(), misbehaved(Misbehavior::ProofRefuted), "batch {liar}");
         assert!(!events.contains(&Progress::Match));
         assert_eq!(lying.calls()[1], liar + 1, "nothing more was sent to a liar");
-        assert_eq!(lying.calls()[3], 0);
     }
 }
 
@@ -649,19 +698,28 @@ async fn manifests_that_contradict_the_past_are_refused_before_anything_is_sent(
         manifest.sign(&OPERATOR.manifest_key).unwrap()
     };
     let lies = [
-        ("the one before", sign(|m| m.snapshot -= 1), ChainError::Rollback),
-        ("the first one", sign(|m| m.snapshot = 1), ChainError::Rollback),
+        ("the one before", sign(|m| m.sequence -= 1), ChainError::Rollback),
+        ("the first one", sign(|m| m.sequence = 1), ChainError::Rollback),
         (
             "an older epoch, as if newer",
-            sign(|m| (m.epoch, m.snapshot) = (0, 9)),
+            sign(|m| (m.epochs[0].epoch, m.sequence) = (0, 9)),
             ChainError::Rollback,
         ),
-        ("another one of the same number", sign(|m| m.version += 1), ChainError::Fork),
-        ("a next one with another past", sign(|m| m.snapshot += 1), ChainError::Fork),
+        (
+            "an older version, as if newer",
+            sign(|m| {
+                m.sequence = 9;
+                m.epochs[0].version -= 1;
+                m.epochs[0].snapshot.version -= 1;
+            }),
+            ChainError::Rollback,
+        ),
+        ("another one of the same number", sign(|m| m.epochs[0].version += 1), ChainError::Fork),
+        ("a next one with another past", sign(|m| m.sequence += 1), ChainError::Fork),
         ("another tenant's", sign(|m| m.tenant = "other".parse().unwrap()), ChainError::Tenant),
         (
             "another tenant's next one",
-            sign(|m| (m.tenant, m.snapshot) = ("other".parse().unwrap(), 8)),
+            sign(|m| (m.tenant, m.sequence) = ("other".parse().unwrap(), 8)),
             ChainError::Tenant,
         ),
     ];
@@ -695,8 +753,8 @@ async fn manifests_that_contradict_the_past_are_refused_before_anything_is_sent(
 async fn a_remembered_head_decides_about_the_first_manifest() {
     let head = SMALL.signed.verify(&OPERATOR.manifest_key.pin()).unwrap().head();
     let older = OPERATOR.publish(6, |_, _| {});
-    let twin = OPERATOR.publish(7, |plan, _| plan.changed_at += 1);
-    let next = OPERATOR.publish(8, |plan, _| plan.previous = SMALL.signed.digest());
+    let twin = OPERATOR.publish(7, |manifest, _| manifest.changed_at += 1);
+    let next = OPERATOR.publish(8, |manifest, _| manifest.previous = SMALL.signed.digest());
     let later = OPERATOR.publish(9, |_, _| {});
     for (snapshot, expected) in [
         (&older, Err(ClientError::Chain(ChainError::Rollback))),
@@ -707,7 +765,7 @@ async fn a_remembered_head_decides_about_the_first_manifest() {
         let lying = Lying::start(Script::honest(&Shown::new(snapshot))).await;
         let client = lying.builder().last_seen(head.clone()).build().unwrap();
         let (outcome, _) = sync(&client).await;
-        assert_eq!(outcome.map(|outcome| outcome.head.snapshot), expected);
+        assert_eq!(outcome.map(|outcome| outcome.head.sequence), expected);
         assert_eq!(lying.calls()[1], usize::from(expected.is_ok()));
     }
 }
@@ -814,7 +872,7 @@ async fn altered_sets_are_refused() {
         let (error, events, calls) = refusal(Script { set, ..Script::honest(&LARGE) }).await;
         assert_eq!(error, misbehaved(expected), "{name}");
         assert!(!events.contains(&Progress::Match), "{name}");
-        assert_eq!((calls[2], calls[3]), (1, 0), "{name}: no second attempt, no labels");
+        assert_eq!(calls[2], 1, "{name}: no second attempt");
     }
 }
 
@@ -917,19 +975,19 @@ async fn endless_changes_are_given_up() {
     let set = Box::new(move |_: usize, _: &_| Err(unknown(Reason::SnapshotUnknown)));
     let (error, _, calls) = refusal(Script { set, ..Script::honest(&SMALL) }).await;
     assert_eq!(error, ClientError::DirectoryChanged);
-    assert_eq!(calls, [3, 1, 3, 0], "the evaluation is kept under the same key");
+    assert_eq!(calls[..3], [3, 1, 3], "the evaluation is kept under the same key");
 
     let evaluate = Box::new(move |_: usize, _: &_| Err(unknown(Reason::EpochUnknown)));
     let (error, events, calls) = refusal(Script { evaluate, ..Script::honest(&SMALL) }).await;
     assert_eq!(error, ClientError::DirectoryChanged);
-    assert_eq!((calls[0], calls[1], calls[3]), (3, 3, 0));
+    assert_eq!(calls[..2], [3, 3]);
     assert!(!events.contains(&Progress::Match));
 }
 
 /// A publication in the middle of a lookup is followed, not refused, and costs no second charge.
 #[tokio::test]
 async fn a_lookup_follows_a_publication() {
-    let next = OPERATOR.publish(8, |plan, _| plan.previous = SMALL.signed.digest());
+    let next = OPERATOR.publish(8, |manifest, _| manifest.previous = SMALL.signed.digest());
     let (before, after) = (SMALL.clone(), Shown::new(&next));
     let manifests = [before.signed.clone(), after.signed.clone()];
     let manifest = Box::new(move |call: usize, _: &_| Ok(manifest_answer(&manifests[call])));
@@ -937,12 +995,16 @@ async fn a_lookup_follows_a_publication() {
         8 => Ok(after.set.clone()),
         _ => Err(Refusal::new(Reason::SnapshotUnknown).into()),
     });
-    let script = Script { manifest, set, ..Script::honest(&before) };
+    let indexes = [before.index.clone(), next.1.index()];
+    let index = Box::new(move |_: usize, request: &FetchSegmentIndexRequest| {
+        Ok(indexes[usize::from(request.snapshot == 8)].clone())
+    });
+    let script = Script { manifest, index, set, ..Script::honest(&before) };
     let lying = Lying::start(script).await;
     let outcome = sync(&lying.builder().build().unwrap()).await.0.unwrap();
     assert_honest(&outcome);
-    assert_eq!(outcome.head.snapshot, 8);
-    assert_eq!(lying.calls(), [2, 1, 2, 1]);
+    assert_eq!(outcome.head.sequence, 8);
+    assert_eq!(lying.calls(), [2, 1, 2, 2]);
 }
 
 /// A busy server is asked again with the same bytes, which are charged once; a broken one is not.

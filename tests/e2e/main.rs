@@ -24,4 +24,5 @@ mod logs;
 mod lying;
 mod process;
 mod quota;
+mod sync;
 mod world;

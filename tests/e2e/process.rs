@@ -198,7 +198,7 @@ async fn idle_connections_do_not_delay_the_end() {
     let mut idle = Vec::new();
     for _ in 0..5 {
         let mut client = server.discovery().await;
-        client.get_manifest(authorized(GetManifestRequest {}, &alice)).await.unwrap();
+        client.get_manifest(authorized(GetManifestRequest::default(), &alice)).await.unwrap();
         idle.push(client);
     }
     // One that has not even begun its handshake.
@@ -237,7 +237,8 @@ async fn half_open_download(
 
     let alice = site.mint("alice", "discover", "1h");
     let channel = server.endpoint().initial_stream_window_size(1_024).connect().await.unwrap();
-    let request = FetchLabelsRequest { snapshot: published.snapshot, first_segment: 0 };
+    let request =
+        FetchLabelsRequest { snapshot: published.snapshot, first_segment: 0, first_offset: 0 };
     let mut client = DiscoveryServiceClient::new(channel);
     client.fetch_labels(authorized(request, &alice)).await.unwrap().into_inner()
 }
@@ -316,7 +317,7 @@ async fn health_says_not_serving_while_the_port_still_answers() {
     }
     // Who has not taken notice yet is still served, over new connections too.
     let mut late = server.discovery().await;
-    late.get_manifest(authorized(GetManifestRequest {}, &alice)).await.unwrap();
+    late.get_manifest(authorized(GetManifestRequest::default(), &alice)).await.unwrap();
     assert_eq!(server.wait(PROMPT), Some(0));
     assert!(health.check(HealthCheckRequest::default()).await.is_err());
 }

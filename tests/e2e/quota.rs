@@ -115,7 +115,7 @@ async fn only_evaluation_is_charged() {
     let manifest = world.discovery();
     for _ in 0..3 {
         let request = world.site.credential_until("account", Scope::Discover, u64::MAX);
-        let request = authorized(&request, v1::GetManifestRequest {});
+        let request = authorized(&request, v1::GetManifestRequest::default());
         manifest.clone().get_manifest(request).await.unwrap();
     }
     evaluate(&world, "account", Bytes::new()).await.unwrap_err();

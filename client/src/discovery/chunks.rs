@@ -12,9 +12,6 @@ pub(super) trait Sink {
     /// # Errors
     /// [`Misbehavior::DigestMismatch`] if it is not the one of the manifest.
     fn complete(&mut self, segment: u32) -> Result<(), Misbehavior>;
-
-    /// Forgets what there is of the current segment: it will come again.
-    fn discard(&mut self);
 }
 
 /// One message of a download.
@@ -76,11 +73,11 @@ impl<S: Sink> Assembler<S> {
         self.bytes_before + u64::from(self.offset)
     }
 
-    /// Prepares for a new stream; gives the segment that it begins with.
-    pub(super) fn resume(&mut self) -> u32 {
-        self.sink.discard();
-        self.offset = 0;
-        self.segment
+    /// The segment that is not complete, and how many of its bytes are there: where a new stream
+    /// goes on. A server only has to send bytes that are new, so that it cannot keep a client
+    /// busy with the same ones.
+    pub(super) fn position(&self) -> (u32, u32) {
+        (self.segment, self.offset)
     }
 
     /// Ends the download.
@@ -141,10 +138,6 @@ mod tests {
             self.segments.push(segment);
             if is_good { Ok(()) } else { Err(Misbehavior::DigestMismatch) }
         }
-
-        fn discard(&mut self) {
-            self.current.clear();
-        }
     }
 
     fn assembler() -> Assembler<Kept> {
@@ -196,15 +189,16 @@ mod tests {
     }
 
     #[test]
-    fn a_download_resumes_with_the_first_incomplete_segment() {
+    fn a_download_resumes_where_it_broke() {
         let mut assembler = assembler();
-        assert_eq!(assembler.resume(), 0);
+        assert_eq!(assembler.position(), (0, 0));
         assembler.accept(&Chunk { segment: 0, offset: 0, data: &[1, 2, 3] }).unwrap();
         assembler.accept(&Chunk { segment: 2, offset: 0, data: &[4] }).unwrap();
         assert_eq!(assembler.bytes(), 4);
-        assert_eq!(assembler.resume(), 2);
-        assert_eq!(assembler.bytes(), 3);
-        assembler.accept(&Chunk { segment: 2, offset: 0, data: &[4, 5] }).unwrap();
+        assert_eq!(assembler.position(), (2, 1));
+        let again = Chunk { segment: 2, offset: 0, data: &[4, 5] };
+        assert_eq!(assembler.accept(&again), Err(Misbehavior::ChunkSequence));
+        assembler.accept(&Chunk { segment: 2, offset: 1, data: &[5] }).unwrap();
         assert!(assembler.is_complete());
         let kept = assembler.finish().unwrap();
         assert_eq!(kept.segments, [vec![1, 2, 3], vec![], vec![4, 5]]);

@@ -24,7 +24,7 @@ pub(super) trait SegmentStream: Sync {
     type Request: Message + Send;
     type Answer: Message + Default + Send + 'static;
 
-    fn request(&self, snapshot: u64, first_segment: u32) -> Self::Request;
+    fn request(&self, snapshot: u64, position: (u32, u32)) -> Self::Request;
     fn open(
         &self,
         client: DiscoveryClient,
@@ -43,8 +43,12 @@ impl SegmentStream for SetStream {
     type Request = v1::FetchSetRequest;
     type Answer = v1::FetchSetResponse;
 
-    fn request(&self, snapshot: u64, first_segment: u32) -> v1::FetchSetRequest {
-        v1::FetchSetRequest { snapshot, first_segment }
+    fn request(
+        &self,
+        snapshot: u64,
+        (first_segment, first_offset): (u32, u32),
+    ) -> v1::FetchSetRequest {
+        v1::FetchSetRequest { snapshot, first_segment, first_offset }
     }
 
     fn open(
@@ -64,8 +68,12 @@ impl SegmentStream for LabelStream {
     type Request = v1::FetchLabelsRequest;
     type Answer = v1::FetchLabelsResponse;
 
-    fn request(&self, snapshot: u64, first_segment: u32) -> v1::FetchLabelsRequest {
-        v1::FetchLabelsRequest { snapshot, first_segment }
+    fn request(
+        &self,
+        snapshot: u64,
+        (first_segment, first_offset): (u32, u32),
+    ) -> v1::FetchLabelsRequest {
+        v1::FetchLabelsRequest { snapshot, first_segment, first_offset }
     }
 
     fn open(
@@ -81,11 +89,10 @@ impl SegmentStream for LabelStream {
     }
 }
 
-/// Downloads all segments of a snapshot; a broken stream is resumed where a segment begins.
+/// Downloads all segments of a snapshot; a broken stream is resumed where it broke.
 ///
 /// # Errors
-/// [`ClientError`]; after a broken stream only if no segment came through within the time for
-/// retries.
+/// [`ClientError`]; after a broken stream only if nothing came through within the time for retries.
 pub(super) async fn download<D: SegmentStream, S: Sink + Send>(
     connection: &Connection,
     rpc: &D,
@@ -95,9 +102,9 @@ pub(super) async fn download<D: SegmentStream, S: Sink + Send>(
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<S, ClientError> {
     let mut retry = connection.retries.start();
-    let mut first_segment = assembler.resume();
     loop {
-        let request = rpc.request(snapshot, first_segment);
+        let position = assembler.position();
+        let request = rpc.request(snapshot, position);
         let read =
             read(connection, rpc, &mut retry, request, &mut assembler, meter, progress).await;
         let Err(fault) = read else { break };
@@ -105,12 +112,9 @@ pub(super) async fn download<D: SegmentStream, S: Sink + Send>(
         if assembler.is_complete() && matches!(fault.remedy, Remedy::Repeat { .. }) {
             break;
         }
-        let resumed = assembler.resume();
-        // Whole segments count: a server that sends a part of one over and over gets nowhere.
-        if resumed > first_segment {
+        if assembler.position() > position {
             retry.progressed();
         }
-        first_segment = resumed;
         retry.after(fault).await?;
     }
     Ok(assembler.finish()?)

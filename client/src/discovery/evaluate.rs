@@ -6,7 +6,7 @@ use acquaint_core::{
     identifier::Identifier,
     limits::ELEMENT_BYTES,
     manifest::VerifiedManifest,
-    oprf::{self, Blinding, Padding, PublicKey, TrustedKey},
+    oprf::{self, Blinding, Padding, TrustedKey},
     tag::{LabelKey, Tag},
 };
 use acquaint_proto::v1;
@@ -26,13 +26,11 @@ pub(super) struct Evaluated {
     pub(super) label_key: LabelKey,
 }
 
-/// All batches of a lookup.
+/// An account of all batches of a lookup.
+#[derive(Default)]
 pub(super) struct Evaluation {
-    pub(super) public_key: PublicKey,
     pub(super) n_batches: usize,
     pub(super) n_elements: usize,
-    /// Shared with the jobs that search and open.
-    pub(super) contacts: Arc<Vec<Evaluated>>,
     pub(super) quota: Option<Quota>,
     pub(super) blinded_sample: Vec<[u8; ELEMENT_BYTES]>,
 }
@@ -45,24 +43,14 @@ pub(super) struct Answer {
 }
 
 impl Evaluation {
-    /// An evaluation with nothing in it yet, for a plan.
-    pub(super) fn new(manifest: &VerifiedManifest, batches: &[Batch]) -> Self {
-        let n_contacts = batches.iter().map(|batch| batch.contacts.len()).sum();
-        Self {
-            public_key: manifest.public_key,
-            n_batches: batches.len(),
-            n_elements: plan::elements(batches),
-            // Full capacity at once: growing would leave copies of keys behind.
-            contacts: Arc::new(Vec::with_capacity(n_contacts)),
-            quota: None,
-            blinded_sample: Vec::new(),
-        }
+    /// Counts batches that are to be sent.
+    pub(super) fn plan(&mut self, batches: &[Batch]) {
+        self.n_batches += batches.len();
+        self.n_elements += plan::elements(batches);
     }
 
-    pub(super) fn add(&mut self, answer: Answer) {
-        Arc::get_mut(&mut self.contacts)
-            .expect("shared only once all batches are in")
-            .extend(answer.contacts);
+    /// Counts an answer; gives the contacts in it.
+    pub(super) fn add(&mut self, answer: Answer) -> Vec<Evaluated> {
         // Answers overtake each other; the quota only falls during a lookup.
         self.quota = match (self.quota, answer.quota) {
             (Some(a), Some(b)) => Some(if b.remaining < a.remaining { b } else { a }),
@@ -70,6 +58,7 @@ impl Evaluation {
         };
         let missing = SAMPLE_ELEMENTS.saturating_sub(self.blinded_sample.len());
         self.blinded_sample.extend(answer.blinded_sample.into_iter().take(missing));
+        answer.contacts
     }
 }
 
@@ -92,7 +81,8 @@ pub(super) async fn evaluate_batch(
     let (contacts, blinding) = core.cpu.run(move || blind(&key, &inputs, class)).await??;
     let blinded = blinding.to_bytes();
     let blinded_sample = blinded.as_chunks().0.iter().take(SAMPLE_ELEMENTS).copied().collect();
-    let message = v1::EvaluateRequest { epoch: manifest.epoch, blinded_elements: blinded.into() };
+    let message =
+        v1::EvaluateRequest { epoch: manifest.current().epoch, blinded_elements: blinded.into() };
     let connection = &core.connection;
     let answer: v1::EvaluateResponse = connection
         .unary(message, &meter, |request| {
@@ -104,8 +94,9 @@ pub(super) async fn evaluate_batch(
     let contacts = core
         .cpu
         .run(move || {
+            let public_key = &manifest.current().public_key;
             let verified =
-                blinding.verify(&manifest.public_key, &answer.evaluated_elements, &answer.proof)?;
+                blinding.verify(public_key, &answer.evaluated_elements, &answer.proof)?;
             Ok::<_, ClientError>(
                 contacts
                     .into_iter()

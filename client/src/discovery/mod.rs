@@ -1,17 +1,21 @@
-//! A lookup, phase by phase: manifest, then evaluation beside the set, then the labels of hits.
+//! A lookup, phase by phase: manifest, then evaluation beside the directory, then matching.
 
 mod chunks;
+mod delta;
+mod directory;
 mod download;
 mod evaluate;
-mod labels;
+mod files;
+mod holding;
 mod matching;
 mod plan;
-mod segments;
+mod session;
 #[cfg(test)]
 mod tests;
 
 use std::{
     future::Future,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -21,22 +25,23 @@ use std::{
 
 use acquaint_core::manifest::VerifiedManifest;
 use acquaint_proto::v1;
-use futures_util::{StreamExt, future::try_join, stream};
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+    stream,
+};
 
 use crate::{
     address_book::AddressBook,
     builder::Core,
-    error::ClientError,
+    error::{ClientError, Misbehavior},
     outcome::{Match, Progress, SyncOutcome, SyncReport},
     traffic::{Meter, PhaseReport},
 };
 
-use chunks::Assembler;
-use download::{LabelStream, SetStream, download};
+use directory::Wanted;
 use evaluate::{Evaluation, evaluate_batch};
-use labels::Labels;
-use matching::Hit;
-use segments::Segments;
+use session::Session;
 
 /// How often a lookup starts over because key or snapshot were replaced under it.
 const RESTARTS_MAX: usize = 2;
@@ -79,30 +84,40 @@ impl<'a> Lookup<'a> {
     }
 
     /// Runs the lookup; starts over when the directory changes under it.
+    ///
+    /// What was evaluated before an error is kept: it has been charged.
     pub(crate) async fn run(self) -> Result<SyncOutcome, ClientError> {
         let (start, traffic_before) = (Instant::now(), self.core.connection.traffic());
-        let mut evaluation = None;
+        let mut session = Session::open(self.core).await?;
+        let mut evaluation = Evaluation::default();
         let mut n_restarts = 0;
         let (manifest, matches) = loop {
-            let manifest = self.manifest.timed(self.fetch_manifest()).await?;
-            match self.round(&manifest, &mut evaluation).await {
+            let manifest = self.manifest.timed(self.fetch_manifest(&mut session)).await?;
+            match self.round(&manifest, &mut session, &mut evaluation).await {
                 Ok(matches) => break (manifest, matches),
                 Err(ClientError::DirectoryChanged) if n_restarts < RESTARTS_MAX => n_restarts += 1,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // The error of the lookup says more than one of saving.
+                    let _ = session.save().await;
+                    return Err(error);
+                }
             }
         };
-        let evaluation = evaluation.ok_or(ClientError::Internal)?;
+        let changes = session.finish(self.address_book, &matches).await?;
+        let newest = manifest.current();
         Ok(SyncOutcome {
             matches,
             head: manifest.head(),
             quota: evaluation.quota,
+            changes,
+            state_discarded: session.discarded,
             report: SyncReport {
-                users: manifest.members(),
+                users: newest.members(),
                 contacts: self.address_book.contacts().len(),
                 batches: evaluation.n_batches,
                 elements: evaluation.n_elements,
-                set_bytes: manifest.set_bytes(),
-                labels_bytes: manifest.labels_bytes(),
+                set_bytes: newest.snapshot.set_bytes,
+                labels_bytes: newest.snapshot.labels_bytes(),
                 manifest: self.manifest.report(),
                 evaluate: self.evaluate.report(),
                 set: self.set.report(),
@@ -117,63 +132,93 @@ impl<'a> Lookup<'a> {
 
     /// Everything that depends on one manifest.
     ///
-    /// An evaluation outlives the round if only the snapshot was replaced: its elements have been
-    /// charged, and under the same key it stays valid.
+    /// Evaluations outlive the round: they have been charged, and under the same key they stay
+    /// valid; so does what was downloaded.
     async fn round(
         &self,
         manifest: &Arc<VerifiedManifest>,
-        kept: &mut Option<Evaluation>,
+        session: &mut Session,
+        evaluation: &mut Evaluation,
     ) -> Result<Vec<Match>, ClientError> {
-        let usable = kept.take().filter(|evaluation| evaluation.public_key == manifest.public_key);
-        let evaluation = async {
-            match usable {
-                Some(evaluation) => Ok(evaluation),
-                None => self.evaluate.timed(self.evaluate_all(manifest)).await,
-            }
+        let info = manifest.current();
+        let missing = session.missing(self.address_book, info.epoch);
+        if missing.is_empty() && session.is_current(manifest) {
+            return Ok(session.matches(self.address_book));
+        }
+        session.load_holding(info.epoch).await?;
+        let mut holding = session.holding.take();
+        let wanted = Wanted {
+            core: self.core,
+            info,
+            progress: self.progress,
+            set: &self.set,
+            labels: &self.labels,
         };
-        let segments = async {
-            match self.set.timed(self.fetch_set(manifest)).await {
-                Err(ClientError::DirectoryChanged) => Ok(None),
-                segments => segments.map(Some),
-            }
+        let evaluated = self.evaluate.timed(self.evaluate_all(manifest, &missing, evaluation));
+        let got = self.set.timed(wanted.get(&mut holding));
+        let (evaluated, got) = match select(pin!(evaluated), pin!(got)).await {
+            // A server that lied, or a quota that is used up: nothing more is asked of it.
+            Either::Left(((evaluated, Err(error)), _)) => (evaluated, Err(error)),
+            Either::Left(((evaluated, Ok(())), got)) => (evaluated, got.await),
+            // What was evaluated is charged and worth keeping, whatever became of the download.
+            Either::Right((got, evaluated)) => match evaluated.await {
+                (evaluated, Ok(())) => (evaluated, got),
+                (evaluated, Err(error)) => (evaluated, got.and(Err(error))),
+            },
         };
-        let (evaluation, segments) = try_join(evaluation, segments).await?;
-        let evaluation = kept.insert(evaluation);
-        let segments = segments.ok_or(ClientError::DirectoryChanged)?;
+        session.add(self.address_book, info.epoch, evaluated);
+        session.holding = holding;
+        let holding = got?;
 
         (self.progress)(Progress::Match);
-        let hits = self.matching.timed(self.search(manifest, segments, evaluation)).await?;
-        let records = self.labels.timed(self.fetch_labels(manifest, &hits)).await?;
-        (self.progress)(Progress::Match);
-        self.matching.timed(self.open(manifest, evaluation, hits, records)).await
+        let contacts = session.evaluated(self.address_book, info.epoch);
+        let search = self.core.cpu.run(move || matching::find(&holding, &contacts));
+        self.matching.timed(search).await?
     }
 
-    async fn fetch_manifest(&self) -> Result<Arc<VerifiedManifest>, ClientError> {
+    async fn fetch_manifest(
+        &self,
+        session: &mut Session,
+    ) -> Result<Arc<VerifiedManifest>, ClientError> {
         (self.progress)(Progress::Manifest);
         let connection = &self.core.connection;
+        let request = v1::GetManifestRequest { known_digest: session.known_digest().into() };
         let answer: v1::GetManifestResponse = connection
-            .unary(v1::GetManifestRequest {}, &self.manifest.meter, |request| {
+            .unary(request, &self.manifest.meter, |request| {
                 let mut client = connection.discovery();
                 async move { client.get_manifest(request).await }
             })
             .await?;
-        self.core.trust.accept(answer.manifest).map(Arc::new)
+        if answer.manifest.is_none() {
+            // Nothing newer than what was accepted before.
+            return session.manifest().ok_or(Misbehavior::Message.into());
+        }
+        let (signed, manifest) = self.core.trust.accept(answer.manifest)?;
+        let manifest = Arc::new(manifest);
+        session.accept(signed, &manifest)?;
+        Ok(manifest)
     }
 
-    /// Evaluates all contacts, several batches at a time.
+    /// Evaluates contacts, several batches at a time. Returns those that were, also after an
+    /// error.
     async fn evaluate_all(
         &self,
         manifest: &Arc<VerifiedManifest>,
-    ) -> Result<Evaluation, ClientError> {
+        missing: &[usize],
+        evaluation: &mut Evaluation,
+    ) -> (Vec<evaluate::Evaluated>, Result<(), ClientError>) {
         let contacts = self.address_book.contacts();
         let classes = &manifest.policy.padding_classes;
-        let batches = plan::plan(contacts.len(), classes, &mut rand::rng());
+        let batches = plan::plan(missing, classes, &mut rand::rng());
         let (elements, elements_max) =
             (plan::elements(&batches) as u64, manifest.policy.quota_elements);
         if elements > elements_max {
-            return Err(ClientError::TooManyContacts { elements, elements_max });
+            let error = ClientError::TooManyContacts { elements, elements_max };
+            return (Vec::new(), Err(error));
         }
-        let mut evaluation = Evaluation::new(manifest, &batches);
+        evaluation.plan(&batches);
+        // Full capacity at once: growing would leave copies of keys behind.
+        let mut evaluated = Vec::with_capacity(missing.len());
         let mut answers = stream::iter(batches)
             .map(|batch| {
                 let inputs = evaluate::inputs(&batch, contacts);
@@ -181,60 +226,21 @@ impl<'a> Lookup<'a> {
                 evaluate_batch(core, Arc::clone(manifest), meter, batch.class, inputs)
             })
             .buffer_unordered(self.core.in_flight);
-        let total = contacts.len() as u64;
+        let total = missing.len() as u64;
         (self.progress)(Progress::Evaluate { done: 0, total });
         while let Some(answer) = answers.next().await {
-            evaluation.add(answer?);
-            let done = evaluation.contacts.len() as u64;
+            match answer {
+                Ok(answer) => evaluated.extend(evaluation.add(answer)),
+                Err(error) => {
+                    drop(answers);
+                    return (evaluated, Err(error));
+                }
+            }
+            let done = evaluated.len() as u64;
             (self.progress)(Progress::Evaluate { done, total });
         }
         drop(answers);
-        Ok(evaluation)
-    }
-
-    async fn fetch_set(&self, manifest: &VerifiedManifest) -> Result<Segments, ClientError> {
-        let lengths = manifest.segments.iter().map(|segment| segment.set_bytes).collect();
-        let assembler = Assembler::new(lengths, Segments::new(manifest));
-        let total = manifest.set_bytes();
-        let progress = |bytes| (self.progress)(Progress::Set { bytes, total });
-        let connection = &self.core.connection;
-        download(connection, &SetStream, manifest.snapshot, assembler, &self.set.meter, &progress)
-            .await
-    }
-
-    async fn search(
-        &self,
-        manifest: &Arc<VerifiedManifest>,
-        segments: Segments,
-        evaluation: &Evaluation,
-    ) -> Result<Vec<Hit>, ClientError> {
-        let (manifest, contacts) = (Arc::clone(manifest), Arc::clone(&evaluation.contacts));
-        self.core.cpu.run(move || matching::search(&manifest, &segments, &contacts)).await?
-    }
-
-    /// Downloads all labels, whatever was hit: the server must not see whether anything was.
-    async fn fetch_labels(
-        &self,
-        manifest: &VerifiedManifest,
-        hits: &[Hit],
-    ) -> Result<Labels, ClientError> {
-        let lengths = labels::lengths(manifest)?;
-        let assembler = Assembler::new(lengths, Labels::new(manifest, hits));
-        let total = manifest.labels_bytes();
-        let progress = |bytes| (self.progress)(Progress::Labels { bytes, total });
-        let (connection, meter) = (&self.core.connection, &self.labels.meter);
-        download(connection, &LabelStream, manifest.snapshot, assembler, meter, &progress).await
-    }
-
-    async fn open(
-        &self,
-        manifest: &VerifiedManifest,
-        evaluation: &Evaluation,
-        hits: Vec<Hit>,
-        records: Labels,
-    ) -> Result<Vec<Match>, ClientError> {
-        let (epoch, contacts) = (manifest.epoch, Arc::clone(&evaluation.contacts));
-        self.core.cpu.run(move || matching::open(epoch, &contacts, &hits, &records)).await
+        (evaluated, Ok(()))
     }
 }
 

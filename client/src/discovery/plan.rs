@@ -10,7 +10,7 @@ pub(super) struct Batch {
     pub(super) contacts: Vec<usize>,
 }
 
-/// Cuts an address book into batches of the manifest's classes.
+/// Cuts contacts, given by their positions, into batches of the manifest's classes.
 ///
 /// Up to the largest class, one batch of the smallest class that fits: the server learns the
 /// class. Past it, batches of exactly the largest class: it learns their number. Contacts are
@@ -18,11 +18,11 @@ pub(super) struct Batch {
 /// address book it holds.
 ///
 /// Shape: `classes` ascending and not empty, as in a verified manifest.
-pub(super) fn plan(n_contacts: usize, classes: &[u32], rng: &mut impl Rng) -> Vec<Batch> {
+pub(super) fn plan(contacts: &[usize], classes: &[u32], rng: &mut impl Rng) -> Vec<Batch> {
     let classes = || classes.iter().map(|class| *class as usize);
     let largest = classes().next_back().unwrap_or(1);
-    let class = classes().find(|class| *class >= n_contacts).unwrap_or(largest);
-    let mut contacts: Vec<usize> = (0..n_contacts).collect();
+    let class = classes().find(|class| *class >= contacts.len()).unwrap_or(largest);
+    let mut contacts = contacts.to_vec();
     contacts.shuffle(rng);
     contacts.chunks(class).map(|part| Batch { class, contacts: part.to_vec() }).collect()
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     fn planned(n_contacts: usize, classes: &[u32], seed: u64) -> Vec<Batch> {
-        plan(n_contacts, classes, &mut ChaCha20Rng::seed_from_u64(seed))
+        plan(&(0..n_contacts).collect::<Vec<_>>(), classes, &mut ChaCha20Rng::seed_from_u64(seed))
     }
 
     fn default_classes() -> Vec<u32> {

@@ -171,17 +171,16 @@ async fn a_replaced_snapshot_costs_no_second_evaluation() {
     let client = client(&fake);
     let outcome = client
         .sync(&book(0..5), |progress| {
-            // The manifest is known, the labels are not asked for yet.
-            if matches!(progress, Progress::Match) && fake.evaluated.lock().unwrap().len() == 1 {
-                fake.evaluated.lock().unwrap().push(Vec::new());
+            // The manifest is known, nothing is downloaded yet.
+            if matches!(progress, Progress::Evaluate { done: 0, .. }) {
                 fake.republish(3, 1_000);
             }
         })
         .await
         .unwrap();
     assert_matches(&outcome, 0, 5);
-    assert_eq!(outcome.head.snapshot, 3);
-    assert_eq!(fake.evaluated.lock().unwrap().len(), 2, "one evaluation and the mark above");
+    assert_eq!(outcome.head.sequence, 3);
+    assert_eq!(fake.evaluated.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -111,6 +111,11 @@ impl StateKeeper {
         Ok(id)
     }
 
+    /// Whether a snapshot has to be saved before a core can name it.
+    pub(crate) fn lacks(&self, id: SnapshotId) -> bool {
+        !self.saved.contains(&id)
+    }
+
     /// Loads a snapshot that the state names.
     ///
     /// # Errors

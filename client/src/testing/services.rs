@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
-use acquaint_proto::v1::{
-    self, discovery_service_server as discovery, registry_service_server as registry,
+use acquaint_proto::{
+    Reason, Refusal,
+    v1::{self, discovery_service_server as discovery, registry_service_server as registry},
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -44,15 +45,33 @@ impl discovery::DiscoveryService for Served {
         Ok(Response::new(v1::GetQuotaResponse { quota }))
     }
 
+    async fn fetch_segment_index(
+        &self,
+        request: Request<v1::FetchSegmentIndexRequest>,
+    ) -> Result<Response<v1::FetchSegmentIndexResponse>, Status> {
+        let index = self.0.index(request.get_ref().snapshot)?.into();
+        Ok(Response::new(v1::FetchSegmentIndexResponse { index }))
+    }
+
+    type FetchDeltaStream = Answers<v1::FetchDeltaResponse>;
+
+    async fn fetch_delta(
+        &self,
+        _: Request<v1::FetchDeltaRequest>,
+    ) -> Result<Response<Self::FetchDeltaStream>, Status> {
+        Err(Refusal::new(Reason::SnapshotUnknown).into())
+    }
+
     type FetchSetStream = Answers<v1::FetchSetResponse>;
 
     async fn fetch_set(
         &self,
         request: Request<v1::FetchSetRequest>,
     ) -> Result<Response<Self::FetchSetStream>, Status> {
-        let v1::FetchSetRequest { snapshot, first_segment } = request.into_inner();
+        let v1::FetchSetRequest { snapshot, first_segment, first_offset } = request.into_inner();
         let lie = *self.0.lie.lock().unwrap();
-        let mut chunks = self.0.chunks(snapshot, first_segment, |s| s.bytes.clone())?;
+        let mut chunks =
+            self.0.chunks(snapshot, (first_segment, first_offset), |s| s.bytes.clone())?;
         match lie {
             Lie::FlippedSet => chunks[1].as_mut().unwrap().2[50] ^= 1,
             Lie::TruncatedSet => drop(chunks.pop_back()),
@@ -72,9 +91,10 @@ impl discovery::DiscoveryService for Served {
         &self,
         request: Request<v1::FetchLabelsRequest>,
     ) -> Result<Response<Self::FetchLabelsStream>, Status> {
-        let v1::FetchLabelsRequest { snapshot, first_segment } = request.into_inner();
+        let v1::FetchLabelsRequest { snapshot, first_segment, first_offset } = request.into_inner();
         let lie = *self.0.lie.lock().unwrap();
-        let mut chunks = self.0.chunks(snapshot, first_segment, |s| s.labels.clone())?;
+        let mut chunks =
+            self.0.chunks(snapshot, (first_segment, first_offset), |s| s.labels.clone())?;
         if lie == Lie::FlippedLabels {
             chunks[1].as_mut().unwrap().2[50] ^= 1;
         }

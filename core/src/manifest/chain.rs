@@ -7,10 +7,12 @@ use super::{DIGEST_BYTES, TenantName, VerifiedManifest};
 pub struct ManifestHead {
     /// The tenant.
     pub tenant: TenantName,
-    /// The epoch.
+    /// The number of the manifest.
+    pub sequence: u64,
+    /// The newest epoch.
     pub epoch: u32,
-    /// The snapshot number.
-    pub snapshot: u64,
+    /// The version of that epoch's directory.
+    pub version: u64,
     /// Digest of the manifest's content.
     pub digest: [u8; DIGEST_BYTES],
 }
@@ -44,12 +46,18 @@ impl VerifiedManifest {
         if self.tenant != head.tenant {
             return Err(ChainError::Tenant);
         }
-        if self.snapshot < head.snapshot || self.epoch < head.epoch {
+        let newest = self.current();
+        let known = self.epoch(head.epoch);
+        if self.sequence < head.sequence
+            || newest.epoch < head.epoch
+            || known.is_some_and(|known| known.version < head.version)
+        {
             return Err(ChainError::Rollback);
         }
-        let same = self.snapshot == head.snapshot && self.digest != head.digest;
-        let next =
-            head.snapshot.checked_add(1) == Some(self.snapshot) && self.previous != head.digest;
+        let same = self.sequence == head.sequence && self.digest != head.digest;
+        // An epoch begins beside the one before it, so that no manifest can pass one over.
+        let next = head.sequence.checked_add(1) == Some(self.sequence)
+            && (self.previous != head.digest || newest.epoch - head.epoch > 1);
         if same || next { Err(ChainError::Fork) } else { Ok(()) }
     }
 }

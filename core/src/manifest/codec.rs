@@ -1,15 +1,17 @@
 //! The manifest's bytes. One layout, little endian, no optional parts: the same manifest always
 //! gives the same bytes. `docs/PROTOCOL.md` has it as a table.
 
-use super::{DIGEST_BYTES, Manifest, ManifestError, Policy, SegmentInfo, TenantName};
+use super::{
+    DIGEST_BYTES, EpochInfo, Manifest, ManifestError, OverlayInfo, Policy, SnapshotInfo, TenantName,
+};
 use crate::{
-    limits::{self, BATCH_ELEMENTS_MAX, DIRECTORY_MEMBERS_MAX, SEGMENT_BYTES_MAX},
+    limits::{self, BATCH_ELEMENTS_MAX, DIRECTORY_MEMBERS_MAX, LIVE_EPOCHS_MAX},
     oprf::PublicKey,
     set::Universe,
 };
 
 const MAGIC: [u8; 4] = *b"ACQM";
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// ristretto255-SHA512 in mode VOPRF, tags and labels as in `crate::tag`.
 const SUITE: u8 = 1;
 
@@ -19,23 +21,13 @@ pub(super) fn encode(manifest: &Manifest) -> Result<Vec<u8>, ManifestError> {
     out.bytes(&MAGIC);
     out.bytes(&[FORMAT, SUITE]);
     out.counted_u8(manifest.tenant.as_str().as_bytes())?;
-    out.bytes(&manifest.epoch.to_le_bytes());
-    out.bytes(manifest.public_key.as_bytes());
-    out.bytes(&manifest.snapshot.to_le_bytes());
-    out.bytes(&manifest.version.to_le_bytes());
+    out.bytes(&manifest.sequence.to_le_bytes());
     out.bytes(&manifest.changed_at.to_le_bytes());
     out.bytes(&manifest.previous);
-    out.bytes(&manifest.universe.capacity().to_le_bytes());
-    out.bytes(&[manifest.universe.segment_bits()]);
-    out.bytes(&manifest.universe.segment_width().to_le_bytes());
     encode_policy(&mut out, &manifest.policy)?;
-    let n_segments = u32::try_from(manifest.segments.len()).map_err(|_| ManifestError::Content)?;
-    out.bytes(&n_segments.to_le_bytes());
-    for segment in &manifest.segments {
-        out.bytes(&segment.members.to_le_bytes());
-        out.bytes(&segment.set_bytes.to_le_bytes());
-        out.bytes(&segment.set_digest);
-        out.bytes(&segment.labels_digest);
+    out.bytes(&[u8::try_from(manifest.epochs.len()).map_err(|_| ManifestError::Content)?]);
+    for epoch in &manifest.epochs {
+        encode_epoch(&mut out, epoch);
     }
     if out.0.len() > limits::MANIFEST_BYTES_MAX {
         return Err(ManifestError::Content);
@@ -53,7 +45,29 @@ fn encode_policy(out: &mut Writer, policy: &Policy) -> Result<(), ManifestError>
     out.bytes(&policy.quota_elements.to_le_bytes());
     out.bytes(&policy.quota_refill_per_day.to_le_bytes());
     out.bytes(&policy.repeat_retention_seconds.to_le_bytes());
+    out.bytes(&policy.delta_retention_seconds.to_le_bytes());
     Ok(())
+}
+
+fn encode_epoch(out: &mut Writer, info: &EpochInfo) {
+    out.bytes(&info.epoch.to_le_bytes());
+    out.bytes(info.public_key.as_bytes());
+    out.bytes(&info.version.to_le_bytes());
+    let SnapshotInfo { number, version, universe, members, set_bytes, index_digest } =
+        &info.snapshot;
+    out.bytes(&number.to_le_bytes());
+    out.bytes(&version.to_le_bytes());
+    out.bytes(&universe.capacity().to_le_bytes());
+    out.bytes(&[universe.segment_bits()]);
+    out.bytes(&universe.segment_width().to_le_bytes());
+    out.bytes(&members.to_le_bytes());
+    out.bytes(&set_bytes.to_le_bytes());
+    out.bytes(index_digest);
+    let OverlayInfo { bytes, removed, added, digest } = &info.overlay;
+    out.bytes(&bytes.to_le_bytes());
+    out.bytes(&removed.to_le_bytes());
+    out.bytes(&added.to_le_bytes());
+    out.bytes(digest);
 }
 
 pub(super) fn decode(content: &[u8]) -> Result<Manifest, ManifestError> {
@@ -62,33 +76,18 @@ pub(super) fn decode(content: &[u8]) -> Result<Manifest, ManifestError> {
         return Err(ManifestError::Format);
     }
     let tenant = decode_tenant(&mut input)?;
-    let epoch = input.u32()?;
-    let public_key = PublicKey::try_from(&input.array()?).map_err(|_| ManifestError::Content)?;
-    let (snapshot, version, changed_at) = (input.u64()?, input.u64()?, input.u64()?);
+    let (sequence, changed_at) = (input.u64()?, input.u64()?);
     let previous = input.array::<DIGEST_BYTES>()?;
-    let (capacity, [k], u) = (input.u64()?, input.array()?, input.u64()?);
-    let universe = Universe::from_parts(capacity, k, u).map_err(|_| ManifestError::Content)?;
     let policy = decode_policy(&mut input)?;
-    let n_segments = input.u32()?;
-    if n_segments != universe.segment_count() {
+    let [n_epochs] = input.array()?;
+    if usize::from(n_epochs) > LIVE_EPOCHS_MAX {
         return Err(ManifestError::Content);
     }
-    let segments = (0..n_segments).map(|_| decode_segment(&mut input)).collect::<Result<_, _>>()?;
+    let epochs = (0..n_epochs).map(|_| decode_epoch(&mut input)).collect::<Result<_, _>>()?;
     if !input.0.is_empty() {
         return Err(ManifestError::Format);
     }
-    let manifest = Manifest {
-        tenant,
-        epoch,
-        public_key,
-        snapshot,
-        version,
-        changed_at,
-        previous,
-        universe,
-        segments,
-        policy,
-    };
+    let manifest = Manifest { tenant, sequence, changed_at, previous, policy, epochs };
     check(&manifest)?;
     Ok(manifest)
 }
@@ -107,16 +106,31 @@ fn decode_policy(input: &mut Reader<'_>) -> Result<Policy, ManifestError> {
         quota_elements: input.u64()?,
         quota_refill_per_day: input.u64()?,
         repeat_retention_seconds: input.u32()?,
+        delta_retention_seconds: input.u32()?,
     })
 }
 
-fn decode_segment(input: &mut Reader<'_>) -> Result<SegmentInfo, ManifestError> {
-    Ok(SegmentInfo {
-        members: input.u32()?,
-        set_bytes: input.u32()?,
-        set_digest: input.array()?,
-        labels_digest: input.array()?,
+fn decode_epoch(input: &mut Reader<'_>) -> Result<EpochInfo, ManifestError> {
+    Ok(EpochInfo {
+        epoch: input.u32()?,
+        public_key: PublicKey::try_from(&input.array()?).map_err(|_| ManifestError::Content)?,
+        version: input.u64()?,
+        snapshot: decode_snapshot(input)?,
+        overlay: OverlayInfo {
+            bytes: input.u64()?,
+            removed: input.u64()?,
+            added: input.u64()?,
+            digest: input.array()?,
+        },
     })
+}
+
+fn decode_snapshot(input: &mut Reader<'_>) -> Result<SnapshotInfo, ManifestError> {
+    let (number, version) = (input.u64()?, input.u64()?);
+    let (capacity, [k], u) = (input.u64()?, input.array()?, input.u64()?);
+    let universe = Universe::from_parts(capacity, k, u).map_err(|_| ManifestError::Content)?;
+    let (members, set_bytes) = (input.u64()?, input.u64()?);
+    Ok(SnapshotInfo { number, version, universe, members, set_bytes, index_digest: input.array()? })
 }
 
 /// What both sides demand of a manifest beyond its layout.
@@ -125,15 +139,23 @@ fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     let ascending = classes.is_sorted_by(|a, b| a < b);
     let in_range =
         classes.iter().all(|&class| (1..=BATCH_ELEMENTS_MAX).contains(&(class as usize)));
-    let segments_fit =
-        manifest.segments.iter().all(|segment| segment.set_bytes as usize <= SEGMENT_BYTES_MAX);
+    let epochs = &manifest.epochs;
     let consistent = !classes.is_empty()
         && ascending
         && in_range
-        && segments_fit
-        && manifest.members() <= DIRECTORY_MEMBERS_MAX
-        && manifest.segments.len() == manifest.universe.segment_count() as usize;
+        && (1..=LIVE_EPOCHS_MAX).contains(&epochs.len())
+        && epochs.is_sorted_by(|a, b| a.epoch.checked_add(1) == Some(b.epoch))
+        && epochs.iter().all(is_consistent);
     if consistent { Ok(()) } else { Err(ManifestError::Content) }
+}
+
+fn is_consistent(info: &EpochInfo) -> bool {
+    let EpochInfo { snapshot, overlay, .. } = info;
+    snapshot.version <= info.version
+        && snapshot.members <= DIRECTORY_MEMBERS_MAX
+        && overlay.removed <= snapshot.members
+        && overlay.added <= DIRECTORY_MEMBERS_MAX
+        && info.members() <= DIRECTORY_MEMBERS_MAX
 }
 
 #[derive(Default)]

@@ -7,12 +7,14 @@
 
 mod chain;
 mod codec;
+mod index;
 
 use std::fmt;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 pub use chain::{ChainError, ManifestHead};
+pub use index::{SegmentIndex, SegmentInfo};
 
 use crate::{
     keys::ManifestKey,
@@ -27,42 +29,67 @@ pub const DIGEST_BYTES: usize = 32;
 /// Length of an Ed25519 signature in bytes.
 pub const SIGNATURE_BYTES: usize = 64;
 
-/// What one version of a directory consists of.
+/// What is published of a tenant's directory at one moment: one link of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The tenant whose directory this is.
     pub tenant: TenantName,
-    /// The epoch of the OPRF key.
-    pub epoch: u32,
-    /// The OPRF public key of the epoch.
-    pub public_key: PublicKey,
-    /// Number of the snapshot; rises by one with each publication.
-    pub snapshot: u64,
-    /// Position in the change log that the snapshot includes.
-    pub version: u64,
-    /// Time of the last change that the snapshot includes, in seconds since 1970.
+    /// Number of the manifest; rises by one with each publication.
+    pub sequence: u64,
+    /// Time of the last change that is included, in seconds since 1970.
     pub changed_at: u64,
     /// Digest of the previous manifest's content; zero for the first.
     pub previous: [u8; DIGEST_BYTES],
-    /// How tags are scaled and split into segments.
-    pub universe: Universe,
-    /// The segments, in order; `2^k` of the universe.
-    pub segments: Vec<SegmentInfo>,
     /// What a client may ask, and what is kept of it.
     pub policy: Policy,
+    /// The live epochs, oldest first: one, or two while a key rotation lasts. See
+    /// [`limits::LIVE_EPOCHS_MAX`].
+    pub epochs: Vec<EpochInfo>,
 }
 
-/// One segment of the set and of the label array.
+/// An epoch: its key, and the directory under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochInfo {
+    /// The number of the epoch.
+    pub epoch: u32,
+    /// Its OPRF public key.
+    pub public_key: PublicKey,
+    /// Position in the change log that snapshot and overlay together include.
+    pub version: u64,
+    /// The immutable part.
+    pub snapshot: SnapshotInfo,
+    /// What changed since.
+    pub overlay: OverlayInfo,
+}
+
+/// A snapshot: where it stands, how it is coded, and the digest of its [`SegmentIndex`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// Number of the snapshot; no two snapshots of a tenant have the same.
+    pub number: u64,
+    /// Position in the change log that the snapshot includes.
+    pub version: u64,
+    /// How tags are scaled and split into segments.
+    pub universe: Universe,
+    /// Members of the snapshot.
+    pub members: u64,
+    /// Length of the coded set in bytes, all segments together.
+    pub set_bytes: u64,
+    /// Digest of the encoded [`SegmentIndex`].
+    pub index_digest: [u8; DIGEST_BYTES],
+}
+
+/// The overlay over a snapshot, by its digest: whoever has it knows the members of the version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SegmentInfo {
-    /// Members in the segment.
-    pub members: u32,
-    /// Length of the coded set in bytes.
-    pub set_bytes: u32,
-    /// Digest of the coded set.
-    pub set_digest: [u8; DIGEST_BYTES],
-    /// Digest of the label array; its length is 32 bytes a member.
-    pub labels_digest: [u8; DIGEST_BYTES],
+pub struct OverlayInfo {
+    /// Length of the encoded overlay in bytes.
+    pub bytes: u64,
+    /// Members of the snapshot that are gone.
+    pub removed: u64,
+    /// Members that came since.
+    pub added: u64,
+    /// Digest of the encoded overlay.
+    pub digest: [u8; DIGEST_BYTES],
 }
 
 /// Limits, quota and retention, as the operator promises them.
@@ -77,6 +104,8 @@ pub struct Policy {
     pub quota_refill_per_day: u64,
     /// For how long the digest of a charged batch is kept, in seconds.
     pub repeat_retention_seconds: u32,
+    /// For how long a client that was away still gets a delta instead of a snapshot, in seconds.
+    pub delta_retention_seconds: u32,
 }
 
 /// The name of a tenant: 1 to 32 bytes of `a-z`, `0-9` and `-`.
@@ -117,6 +146,9 @@ pub enum ManifestError {
     /// Signed and readable, but contradictory: the operator's mistake.
     #[error("the manifest contradicts itself or passes a limit")]
     Content,
+    /// The segment index is not the one of the manifest.
+    #[error("the segment index is not the one that the manifest names")]
+    Digest,
 }
 
 /// The text or bytes are not what they should be: a tenant name or a pin.
@@ -142,22 +174,32 @@ impl Manifest {
         Ok(SignedManifest { content, signature })
     }
 
-    /// Members of the snapshot.
+    /// The newest epoch: the one under which a client evaluates.
+    #[must_use]
+    pub fn current(&self) -> &EpochInfo {
+        self.epochs.last().expect("neither `sign` nor `verify` lets a manifest without epoch pass")
+    }
+
+    /// An epoch by number, if it is live.
+    #[must_use]
+    pub fn epoch(&self, epoch: u32) -> Option<&EpochInfo> {
+        self.epochs.iter().find(|info| info.epoch == epoch)
+    }
+}
+
+impl EpochInfo {
+    /// Members of the version: of the snapshot, less those gone, and those that came.
     #[must_use]
     pub fn members(&self) -> u64 {
-        self.segments.iter().map(|segment| u64::from(segment.members)).sum()
+        self.snapshot.members - self.overlay.removed + self.overlay.added
     }
+}
 
-    /// Length of the coded set in bytes.
-    #[must_use]
-    pub fn set_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| u64::from(segment.set_bytes)).sum()
-    }
-
+impl SnapshotInfo {
     /// Length of the label array in bytes.
     #[must_use]
     pub fn labels_bytes(&self) -> u64 {
-        self.members() * limits::SEALED_LABEL_BYTES as u64
+        self.members * limits::SEALED_LABEL_BYTES as u64
     }
 }
 
@@ -174,7 +216,7 @@ impl SignedManifest {
             .verify_strict(&self.content, &Signature::from_bytes(&self.signature))
             .map_err(|_| ManifestError::Signature)?;
         let manifest = codec::decode(&self.content)?;
-        let trusted_key = TrustedKey::vouched_for(manifest.public_key);
+        let trusted_key = TrustedKey::vouched_for(manifest.current().public_key);
         Ok(VerifiedManifest { manifest, trusted_key, digest: self.digest() })
     }
 
@@ -186,7 +228,8 @@ impl SignedManifest {
 }
 
 impl VerifiedManifest {
-    /// The OPRF public key, to be relied on: the signature over it has been verified.
+    /// The OPRF public key of the newest epoch, to be relied on: the signature over it has been
+    /// verified.
     #[must_use]
     pub const fn trusted_key(&self) -> &TrustedKey {
         &self.trusted_key
@@ -197,8 +240,9 @@ impl VerifiedManifest {
     pub fn head(&self) -> ManifestHead {
         ManifestHead {
             tenant: self.manifest.tenant.clone(),
-            epoch: self.manifest.epoch,
-            snapshot: self.manifest.snapshot,
+            sequence: self.manifest.sequence,
+            epoch: self.manifest.current().epoch,
+            version: self.manifest.current().version,
             digest: self.digest,
         }
     }

@@ -5,30 +5,37 @@ use proptest::prelude::*;
 use super::*;
 use crate::keys::OprfSeed;
 
-fn manifest(snapshot: u64) -> Manifest {
-    let universe = Universe::for_members(100_000).unwrap();
-    let segment = SegmentInfo {
-        members: 7,
-        set_bytes: 99,
-        set_digest: [1; DIGEST_BYTES],
-        labels_digest: [2; DIGEST_BYTES],
-    };
+fn epoch(number: u32) -> EpochInfo {
+    EpochInfo {
+        epoch: number,
+        public_key: OprfSeed::from_bytes([3; 32]).epoch_key(number).unwrap().1,
+        version: 12,
+        snapshot: SnapshotInfo {
+            number: 4,
+            version: 10,
+            universe: Universe::for_members(100_000).unwrap(),
+            members: 56,
+            set_bytes: 99 * 8,
+            index_digest: [1; DIGEST_BYTES],
+        },
+        overlay: OverlayInfo { bytes: 70, removed: 1, added: 2, digest: [2; DIGEST_BYTES] },
+    }
+}
+
+fn manifest(sequence: u64) -> Manifest {
     Manifest {
         tenant: "demo".parse().unwrap(),
-        epoch: 1,
-        public_key: OprfSeed::from_bytes([3; 32]).epoch_key(1).unwrap().1,
-        snapshot,
-        version: 12,
+        sequence,
         changed_at: 1_800_000_000,
         previous: [4; DIGEST_BYTES],
-        segments: vec![segment; universe.segment_count() as usize],
-        universe,
         policy: Policy {
             padding_classes: vec![16, 1_024],
             quota_elements: 20_480,
             quota_refill_per_day: 2_048,
             repeat_retention_seconds: 600,
+            delta_retention_seconds: 604_800,
         },
+        epochs: vec![epoch(1)],
     }
 }
 
@@ -41,8 +48,9 @@ fn what_was_signed_is_what_is_read() {
     let signed = manifest(1).sign(&key()).unwrap();
     let verified = signed.verify(&key().pin()).unwrap();
     assert_eq!(*verified, manifest(1));
-    assert_eq!(verified.members(), 7 * 8);
-    assert_eq!(verified.labels_bytes(), 7 * 8 * 32);
+    assert_eq!(verified.current().members(), 57);
+    assert_eq!(verified.current().snapshot.labels_bytes(), 56 * 32);
+    assert!(signed.content.len() < 350, "small, whatever is published");
     assert_eq!(signed, manifest(1).sign(&key()).unwrap(), "signing is deterministic");
 }
 
@@ -79,7 +87,7 @@ fn signed_nonsense_is_refused() {
     }
     let longer = [&good[..], &[0]].concat();
     assert_eq!(sign_raw(longer).verify(&pin), Err(ManifestError::Format));
-    for (at, byte) in [(0, b'B'), (4, 2), (5, 2)] {
+    for (at, byte) in [(0, b'B'), (4, 1), (5, 2)] {
         let mut bad = good.clone();
         bad[at] = byte;
         assert_eq!(sign_raw(bad).verify(&pin), Err(ManifestError::Format), "byte {at}");
@@ -90,13 +98,20 @@ fn signed_nonsense_is_refused() {
 
 #[test]
 fn contradictions_are_refused_on_both_sides() {
-    let broken: [fn(&mut Manifest); 6] = [
+    let broken: [fn(&mut Manifest); 13] = [
         |m| m.policy.padding_classes.clear(),
         |m| m.policy.padding_classes = vec![16, 16],
         |m| m.policy.padding_classes = vec![BATCH_PLUS_ONE],
         |m| m.policy.padding_classes = vec![0],
-        |m| m.segments[0].set_bytes = SEGMENT_PLUS_ONE,
-        |m| m.segments.truncate(1),
+        |m| m.epochs.clear(),
+        |m| m.epochs = vec![epoch(1), epoch(2), epoch(3)],
+        |m| m.epochs = vec![epoch(1), epoch(1)],
+        |m| m.epochs = vec![epoch(2), epoch(1)],
+        |m| m.epochs = vec![epoch(1), epoch(3)],
+        |m| m.epochs[0].snapshot.version = 13,
+        |m| m.epochs[0].overlay.removed = 57,
+        |m| m.epochs[0].snapshot.members = limits::DIRECTORY_MEMBERS_MAX + 1,
+        |m| m.epochs[0].overlay.added = limits::DIRECTORY_MEMBERS_MAX - 54,
     ];
     for (i, breakage) in broken.iter().enumerate() {
         let mut bad = manifest(1);
@@ -104,15 +119,15 @@ fn contradictions_are_refused_on_both_sides() {
         assert_eq!(bad.sign(&key()), Err(ManifestError::Content), "case {i}");
     }
     assert_eq!(BATCH_PLUS_ONE as usize, limits::BATCH_ELEMENTS_MAX + 1);
-    assert_eq!(SEGMENT_PLUS_ONE as usize, limits::SEGMENT_BYTES_MAX + 1);
     let mut at_limit = manifest(1);
     at_limit.policy.padding_classes = vec![BATCH_PLUS_ONE - 1];
-    at_limit.segments[0].set_bytes = SEGMENT_PLUS_ONE - 1;
+    at_limit.epochs = vec![epoch(1), epoch(2)];
+    at_limit.epochs[0].overlay.removed = 56;
+    at_limit.epochs[1].overlay.added = limits::DIRECTORY_MEMBERS_MAX - 55;
     assert!(at_limit.sign(&key()).unwrap().verify(&key().pin()).is_ok());
 }
 
 const BATCH_PLUS_ONE: u32 = 4_097;
-const SEGMENT_PLUS_ONE: u32 = (1 << 20) + 1;
 
 #[test]
 fn forks_and_rollbacks_are_refused() {
@@ -123,7 +138,7 @@ fn forks_and_rollbacks_are_refused() {
     assert_eq!(open(&manifest(4)).check_follows(&head), Err(ChainError::Rollback));
 
     let mut twin = manifest(5);
-    twin.version += 1;
+    twin.epochs[0].version += 1;
     assert_eq!(open(&twin).check_follows(&head), Err(ChainError::Fork));
 
     let mut next = manifest(6);
@@ -133,8 +148,19 @@ fn forks_and_rollbacks_are_refused() {
     assert_eq!(open(&manifest(7)).check_follows(&head), Ok(()), "a gap cannot be checked");
 
     let mut older_epoch = manifest(7);
-    older_epoch.epoch = 0;
+    older_epoch.epochs = vec![epoch(0)];
     assert_eq!(open(&older_epoch).check_follows(&head), Err(ChainError::Rollback));
+    let mut older_version = manifest(7);
+    older_version.epochs[0].version -= 1;
+    assert_eq!(open(&older_version).check_follows(&head), Err(ChainError::Rollback));
+    let mut rotating = next.clone();
+    rotating.epochs = vec![epoch(1), epoch(2)];
+    assert_eq!(open(&rotating).check_follows(&head), Ok(()));
+    let mut skipping = next.clone();
+    skipping.epochs = vec![epoch(3)];
+    assert_eq!(open(&skipping).check_follows(&head), Err(ChainError::Fork));
+    skipping.sequence = 7;
+    assert_eq!(open(&skipping).check_follows(&head), Ok(()), "a long absence");
     let mut foreign = manifest(6);
     foreign.tenant = "other".parse().unwrap();
     assert_eq!(open(&foreign).check_follows(&head), Err(ChainError::Tenant));
@@ -161,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_that_is_signed_reads_as_itself_or_not_at_all(at in 0usize..900, byte: u8) {
+    fn a_changed_byte_that_is_signed_reads_as_itself_or_not_at_all(at in 0usize..400, byte: u8) {
         let mut content = manifest(1).sign(&key()).unwrap().content;
         let at = at % content.len();
         content[at] = byte;

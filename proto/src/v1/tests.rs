@@ -72,8 +72,10 @@ fn the_descriptor_set_lists_every_service_and_rpc() {
                 ("GetManifest", false, false),
                 ("Evaluate", false, false),
                 ("GetQuota", false, false),
+                ("FetchSegmentIndex", false, false),
                 ("FetchSet", false, true),
                 ("FetchLabels", false, true),
+                ("FetchDelta", false, true),
             ],
         ),
         (

@@ -3,62 +3,53 @@
 //! It meets the core's types and the store; it knows neither the wire nor credentials. Whoever
 //! calls it has been admitted.
 
+mod line;
+mod lineage;
 mod publication;
 mod publisher;
+mod rows;
 pub mod snapshot;
+mod timeline;
 
 use std::{fmt, sync::Arc};
 
 use acquaint_core::{
-    keys::{ManifestKey, Row, RowError, Vault},
-    limits::{DIRECTORY_MEMBERS_MAX, LABEL_BYTES},
+    keys::{RowError, Vault},
+    limits::DIRECTORY_MEMBERS_MAX,
     manifest::{Policy, TenantName},
-    oprf::{self, BlindedBatch, ElementError, Evaluation, Mode, OprfElement, PublicKey, SecretKey},
-    tag::Label,
+    oprf::{self, BlindedBatch, ElementError, Evaluation, Mode},
+    set::OverlayError,
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use self::snapshot::{Snapshot, SnapshotError};
+use self::{line::Line, publication::Press, rows::Rows, snapshot::SnapshotError};
 use crate::{
     clock::Clock,
     evaluator::{Evaluator, EvaluatorError, Reservation},
     keystore::Keys,
-    store::{Applied, Change, Handle, Head, Store, StoreError},
+    store::{Applied, Change, Head, Store, StoreError},
 };
 
+pub use line::CompactionPolicy;
+pub use lineage::Step;
+pub use publication::Published;
 pub use publisher::{PublishHandle, Publisher};
+pub use rows::record;
 
 /// The epoch of a directory that was never rotated.
 pub const FIRST_EPOCH: u32 = 1;
 
 /// A tenant's directory. Shared by all requests.
 pub struct Directory {
-    rows: Arc<Rows>,
-    secret: Arc<SecretKey>,
+    press: Arc<Press>,
+    line: Arc<Line>,
+    store: Arc<dyn Store>,
     evaluator: Evaluator,
     clock: Arc<dyn Clock>,
     published: ArcSwap<Published>,
     changed: Notify,
-}
-
-/// Rows and the keys to them: what a publication is made from.
-struct Rows {
-    tenant: TenantName,
-    epoch: u32,
-    public: PublicKey,
-    vault: Vault,
-    manifest_key: ManifestKey,
-    policy: Policy,
-    store: Arc<dyn Store>,
-}
-
-/// The snapshot that the newest manifest names, and the one before it, for downloads that had
-/// begun.
-struct Published {
-    current: Arc<Snapshot>,
-    previous: Option<Arc<Snapshot>>,
 }
 
 /// Entries to register: parallel arrays as they came over the wire.
@@ -99,6 +90,9 @@ pub enum DirectoryError {
     /// Nothing can be published.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The change log contradicts what is published, or there are too many changes.
+    #[error("the changes do not fit what is published")]
+    Overlay(#[from] OverlayError),
     /// The store belongs to another OPRF seed or manifest key.
     #[error(
         "the store was published under other keys or for another tenant: start with the key \
@@ -120,48 +114,51 @@ impl Directory {
     pub async fn open(
         tenant: TenantName,
         keys: &Keys,
-        policy: Policy,
+        (policy, compaction): (Policy, CompactionPolicy),
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         evaluator: Evaluator,
     ) -> Result<Arc<Self>, DirectoryError> {
+        let vault: Arc<Vault> = Arc::new(keys.storage.vault());
         let (secret, public) = keys.oprf_seed.epoch_key(FIRST_EPOCH)?;
-        let rows = Arc::new(Rows {
+        let rows = Rows { epoch: FIRST_EPOCH, vault, store: Arc::clone(&store) };
+        let line = Arc::new(Line::new(FIRST_EPOCH, secret, public, rows));
+        let press = Arc::new(Press {
             tenant,
-            epoch: FIRST_EPOCH,
-            public,
-            vault: keys.storage.vault(),
             manifest_key: keys.manifest.clone(),
             policy,
-            store,
+            compaction,
+            store: Arc::clone(&store),
         });
-        let current = Arc::new(publication::publish(&rows, &evaluator).await?);
-        Ok(Arc::new(Self {
-            rows,
-            secret: Arc::new(secret),
-            evaluator,
-            clock,
-            published: ArcSwap::from_pointee(Published { current, previous: None }),
-            changed: Notify::new(),
-        }))
+        let (lines, now_s) = (vec![Arc::clone(&line)], clock.now_s());
+        let restoring = Arc::clone(&press);
+        let draft = evaluator
+            .run_at_start(move || {
+                restoring.restore(&lines)?;
+                restoring.draft(&lines, now_s)
+            })
+            .await??;
+        let published = ArcSwap::from_pointee(press.record(draft).await?);
+        let changed = Notify::new();
+        Ok(Arc::new(Self { press, line, store, evaluator, clock, published, changed }))
     }
 
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> &TenantName {
-        &self.rows.tenant
+        &self.press.tenant
     }
 
     /// The epoch that is served.
     #[must_use]
     pub fn epoch(&self) -> u32 {
-        self.rows.epoch
+        self.line.epoch
     }
 
     /// What is promised to clients.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.rows.policy
+        &self.press.policy
     }
 
     /// Refuses an epoch that is not served.
@@ -169,7 +166,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Epoch`].
     pub fn check_epoch(&self, epoch: u32) -> Result<(), DirectoryError> {
-        if epoch == self.rows.epoch { Ok(()) } else { Err(DirectoryError::Epoch) }
+        if epoch == self.line.epoch { Ok(()) } else { Err(DirectoryError::Epoch) }
     }
 
     /// Reads a batch of blinded elements, on the evaluator's pool.
@@ -194,7 +191,7 @@ impl Directory {
         reservation: &Reservation,
         batch: BlindedBatch,
     ) -> Result<Evaluation, DirectoryError> {
-        let secret = Arc::clone(&self.secret);
+        let secret = Arc::clone(&self.line.secret);
         let n_elements = batch.len() as u64;
         let evaluation = reservation
             .run(move || oprf::blind_evaluate(Mode::Voprf, &secret, &batch, &mut rand::rng()))
@@ -212,10 +209,9 @@ impl Directory {
         reservation: &Reservation,
         entries: Entries,
     ) -> Result<Applied, DirectoryError> {
-        let rows = Arc::clone(&self.rows);
-        let changes = reservation.run(move || rows.seal(&entries)).await??;
-        let entries = self.rows.store.entries(self.rows.epoch)?;
-        if entries + changes.len() as u64 > DIRECTORY_MEMBERS_MAX {
+        let line = Arc::clone(&self.line);
+        let changes = reservation.run(move || line.rows.puts(&entries)).await??;
+        if self.store.entries(self.line.epoch)? + changes.len() as u64 > DIRECTORY_MEMBERS_MAX {
             return Err(DirectoryError::Full);
         }
         self.apply(changes).await
@@ -230,8 +226,8 @@ impl Directory {
         reservation: &Reservation,
         elements: Bytes,
     ) -> Result<Applied, DirectoryError> {
-        let rows = Arc::clone(&self.rows);
-        let changes = reservation.run(move || rows.removals(&elements)).await??;
+        let line = Arc::clone(&self.line);
+        let changes = reservation.run(move || line.rows.removals(&elements)).await??;
         self.apply(changes).await
     }
 
@@ -240,83 +236,70 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Store`].
     pub fn head(&self) -> Result<Head, DirectoryError> {
-        Ok(self.rows.store.head()?)
+        Ok(self.store.head()?)
     }
 
-    /// The snapshot that the newest manifest names.
+    /// What clients see now.
     #[must_use]
-    pub fn current(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.published.load().current)
+    pub fn published(&self) -> Arc<Published> {
+        self.published.load_full()
     }
 
-    /// A snapshot by number: the current one or the one before.
-    #[must_use]
-    pub fn snapshot(&self, number: u64) -> Option<Arc<Snapshot>> {
-        let published = self.published.load();
-        std::iter::once(&published.current)
-            .chain(&published.previous)
-            .find(|snapshot| snapshot.manifest.snapshot == number)
-            .map(Arc::clone)
+    /// The way from one version to another, each over a snapshot (number, version), on the
+    /// evaluator's pool; `None` if one of them is unknown or too old.
+    ///
+    /// # Errors
+    /// [`DirectoryError`].
+    pub async fn steps(
+        &self,
+        reservation: &Reservation,
+        from: (u64, u64),
+        to: (u64, u64),
+    ) -> Result<Option<Arc<[Step]>>, DirectoryError> {
+        let published = self.published();
+        reservation.run(move || published.steps(from, to)).await?
     }
 
     /// Whether there are changes that are not published.
     fn is_behind(&self) -> bool {
-        self.head().is_ok_and(|head| head.version != self.current().manifest.version)
+        self.head().is_ok_and(|head| head.version != self.published.load().version())
     }
 
     /// Publishes what is registered now, if it is not published yet. Only the publisher calls it,
     /// one call at a time.
-    async fn publish(&self) -> Result<Arc<Snapshot>, DirectoryError> {
-        let current = self.current();
-        if self.head()?.version == current.manifest.version {
-            return Ok(current);
+    async fn publish(&self) -> Result<Arc<Published>, DirectoryError> {
+        let before = self.published();
+        if self.head()?.version == before.version() {
+            return Ok(before);
         }
-        let next = Arc::new(publication::publish(&self.rows, &self.evaluator).await?);
-        let published = Published { current: Arc::clone(&next), previous: Some(current) };
-        self.published.store(Arc::new(published));
-        Ok(next)
+        let (press, lines) = (Arc::clone(&self.press), vec![Arc::clone(&self.line)]);
+        let now_s = self.clock.now_s();
+        let draft = self.evaluator.run_background(move || press.draft(&lines, now_s)).await??;
+        let published = Arc::new(self.press.record(draft).await?);
+        self.published.store(Arc::clone(&published));
+        if let Err(error) = self.press.prune(&published).await {
+            tracing::warn!(%error, "what is no longer needed could not be removed; tried again");
+        }
+        Ok(published)
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Result<Applied, DirectoryError> {
-        let parts = vec![(self.rows.epoch, changes)];
-        let applied = self.rows.store.apply(parts, self.clock.now_s()).await?;
+        let parts = vec![(self.line.epoch, changes)];
+        let applied = self.store.apply(parts, self.clock.now_s()).await?;
         // Not "if it changed something": a repetition of a call whose first attempt nobody waited
         // for changes nothing, and what that attempt stored is still to be published.
-        if applied.version != self.current().manifest.version {
+        if applied.version != self.published.load().version() {
             self.changed.notify_one();
         }
         Ok(applied)
     }
 }
 
-impl Rows {
-    fn seal(&self, entries: &Entries) -> Result<Vec<Change>, DirectoryError> {
-        let elements = OprfElement::parse_batch(&entries.elements)?;
-        let (labels, rest) = entries.labels.as_chunks::<LABEL_BYTES>();
-        if labels.len() != elements.len() || !rest.is_empty() {
-            return Err(DirectoryError::LabelLength);
-        }
-        let put = |(element, label): (OprfElement, &[u8; LABEL_BYTES])| {
-            let handle = self.vault.handle(&element);
-            let row = Row { element, label: Label(*label), hidden: entries.hidden };
-            let sealed = self.vault.seal(self.epoch, &handle, &row);
-            Change::Put { handle: Handle::new(handle), sealed }
-        };
-        Ok(elements.into_iter().zip(labels).map(put).collect())
-    }
-
-    fn removals(&self, elements: &[u8]) -> Result<Vec<Change>, DirectoryError> {
-        let elements = OprfElement::parse_batch(elements)?;
-        let remove = |element| Change::Remove { handle: Handle::new(self.vault.handle(element)) };
-        Ok(elements.iter().map(remove).collect())
-    }
-}
-
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Directory")
-            .field("tenant", &self.rows.tenant)
-            .field("epoch", &self.rows.epoch)
+            .field("tenant", &self.press.tenant)
+            .field("epoch", &self.line.epoch)
             .finish_non_exhaustive()
     }
 }

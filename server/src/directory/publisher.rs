@@ -8,7 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Directory, DirectoryError, snapshot::Snapshot};
+use super::{Directory, DirectoryError, Published};
 
 /// After a failed publication the next attempt waits at least this long.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// Requests that may wait for a publication; more than operators have hands.
 const REQUESTS_MAX: usize = 16;
 
-type Reply = oneshot::Sender<Result<Arc<Snapshot>, DirectoryError>>;
+type Reply = oneshot::Sender<Result<Arc<Published>, DirectoryError>>;
 
 /// Publishes a directory's changes; see [`Publisher::run`].
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl PublishHandle {
     ///
     /// # Errors
     /// [`DirectoryError`]; `None` if too many requests wait already, or the publisher has stopped.
-    pub async fn publish_now(&self) -> Option<Result<Arc<Snapshot>, DirectoryError>> {
+    pub async fn publish_now(&self) -> Option<Result<Arc<Published>, DirectoryError>> {
         let (reply, result) = oneshot::channel();
         self.requests.try_send(reply).ok()?;
         result.await.ok()
@@ -91,11 +91,13 @@ impl Publisher {
         let started = Instant::now();
         let result = self.directory.publish().await;
         let retry = match &result {
-            Ok(snapshot) => {
+            Ok(published) => {
+                let newest = published.manifest.current();
                 tracing::info!(
-                    snapshot = snapshot.manifest.snapshot,
-                    version = snapshot.manifest.version,
-                    members = snapshot.manifest.members(),
+                    sequence = published.manifest.sequence,
+                    snapshot = newest.snapshot.number,
+                    version = newest.version,
+                    members = newest.members(),
                     elapsed_ms = elapsed_ms(started),
                     "published"
                 );
@@ -140,11 +142,13 @@ mod tests {
         let check = keys.storage.check_value();
         let store: Arc<dyn Store> =
             Arc::new(RedbStore::open(place.path().join("store.redb"), check).unwrap());
-        let (tenant, policy) = Config::default().check().unwrap();
+        let config = Config::default();
+        let (tenant, policy) = config.check().unwrap();
+        let policies = (policy, config.compaction());
         let evaluator = Evaluator::start(1, 4_096).unwrap();
         let clock = Arc::new(SystemClock);
         let directory =
-            Directory::open(tenant, &keys, policy, Arc::clone(&store), clock, evaluator)
+            Directory::open(tenant, &keys, policies, Arc::clone(&store), clock, evaluator)
                 .await
                 .unwrap();
         let (publisher, _publish) = Publisher::new(Arc::clone(&directory), Duration::ZERO);
@@ -164,14 +168,14 @@ mod tests {
         store.apply(vec![(FIRST_EPOCH, vec![put])], 1).await.unwrap();
 
         for _ in 0..1_000 {
-            if directory.current().manifest.members() == 1 {
+            if directory.published().manifest.current().members() == 1 {
                 break;
             }
             // Paused time passes at once; the publication thread needs real time.
             tokio::time::sleep(Duration::from_secs(1)).await;
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(directory.current().manifest.members(), 1);
+        assert_eq!(directory.published().manifest.current().members(), 1);
         stop.cancel();
         running.await.unwrap();
     }

@@ -1,49 +1,22 @@
-//! A published snapshot, and how it is made from rows: a pure function of rows and keys.
+//! A snapshot in memory, and how it is made from records: a pure function of them.
 
 use std::{fmt, ops::Range};
 
 use acquaint_core::{
-    keys::{ManifestKey, Row},
-    limits::{CHUNK_BYTES, SEALED_LABEL_BYTES},
-    manifest::{
-        DIGEST_BYTES, Manifest, ManifestError, Policy, SegmentInfo, SignedManifest, TenantName,
+    limits::CHUNK_BYTES,
+    manifest::{ManifestError, SegmentIndex, SegmentInfo, SnapshotInfo},
+    set::{
+        self, EncodedSegment, Overlay, OverlayError, Record, SetError, SnapshotSegment,
+        SnapshotView, Universe,
     },
-    oprf::PublicKey,
-    set::{self, Record, SetError, Universe},
 };
 use bytes::Bytes;
 
-/// Everything that clients may download of one version, ready to send.
+/// The files of a snapshot, ready to send.
 pub struct Snapshot {
-    /// The manifest as it was signed.
-    pub signed: SignedManifest,
-    /// The same manifest, read.
-    pub manifest: Manifest,
-    set: Vec<Bytes>,
-    labels: Vec<Bytes>,
-}
-
-/// What a snapshot is made of, besides the rows.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The tenant.
-    pub tenant: TenantName,
-    /// The epoch of the rows.
-    pub epoch: u32,
-    /// Its public key.
-    pub public_key: PublicKey,
-    /// The number the snapshot gets.
-    pub snapshot: u64,
-    /// Position in the change log that the rows include.
-    pub version: u64,
-    /// Time of the last change, in seconds since 1970.
-    pub changed_at: u64,
-    /// Digest of the manifest before; zero for the first.
-    pub previous: [u8; DIGEST_BYTES],
-    /// The universe of the snapshot before: kept as long as it fits.
-    pub universe: Option<Universe>,
-    /// What the operator promises.
-    pub policy: Policy,
+    info: SnapshotInfo,
+    index: Bytes,
+    view: SnapshotView<Bytes>,
 }
 
 /// Why no snapshot could be made.
@@ -53,7 +26,10 @@ pub enum SnapshotError {
     /// More members than a directory holds, or too many with one tag prefix.
     #[error("the directory is too large to publish")]
     Set(#[from] SetError),
-    /// The manifest would be refused by clients.
+    /// Overlay and snapshot do not belong together, or there are too many changes.
+    #[error("the changes do not fit the snapshot")]
+    Overlay(#[from] OverlayError),
+    /// The manifest or the index would be refused by clients.
     #[error("the manifest would be refused by clients")]
     Manifest(#[from] ManifestError),
 }
@@ -77,73 +53,116 @@ pub struct Chunk {
     pub data: Bytes,
 }
 
-/// The published form of a row; hidden rows have none.
-pub fn record(epoch: u32, row: &Row) -> Option<Record> {
-    (!row.hidden).then(|| {
-        let tag = row.element.tag();
-        let sealed_label = row.element.label_key().seal(&tag, epoch, &row.label).0;
-        Record { tag: tag.expose_u64(), sealed_label }
-    })
+/// The universe for a number of members: the one before as long as it fits.
+///
+/// # Errors
+/// [`SetError::Capacity`] for more members than a directory holds.
+pub fn universe_for(before: Option<Universe>, members: u64) -> Result<Universe, SetError> {
+    match before.filter(|universe| universe.still_fits(members)) {
+        Some(universe) => Ok(universe),
+        None => Universe::for_members(members),
+    }
 }
 
 impl Snapshot {
-    /// Builds and signs a snapshot. Deterministic; the order of the records does not matter.
+    /// Builds a snapshot. Deterministic; the order of the records does not matter.
     ///
     /// # Errors
     /// [`SnapshotError`].
     pub fn build(
-        plan: Plan,
+        epoch: u32,
+        number: u64,
+        version: u64,
+        universe: Universe,
         records: &mut [Record],
-        key: &ManifestKey,
     ) -> Result<Self, SnapshotError> {
-        let members = records.len() as u64;
-        let universe = match plan.universe.filter(|universe| universe.still_fits(members)) {
-            Some(universe) => universe,
-            None => Universe::for_members(members)?,
-        };
-        let (mut infos, mut set, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-        for segment in set::build(&universe, plan.snapshot, records) {
-            let segment = segment?;
-            infos.push(SegmentInfo {
-                members: segment.count,
-                set_bytes: u32::try_from(segment.bytes.len()).map_err(|_| SetError::TooLarge)?,
-                set_digest: *blake3::hash(&segment.bytes).as_bytes(),
-                labels_digest: *blake3::hash(&segment.labels).as_bytes(),
-            });
-            set.push(segment.bytes.into());
-            labels.push(segment.labels.into());
-        }
-        let manifest = Manifest {
-            tenant: plan.tenant,
-            epoch: plan.epoch,
-            public_key: plan.public_key,
-            snapshot: plan.snapshot,
-            version: plan.version,
-            changed_at: plan.changed_at,
-            previous: plan.previous,
-            universe,
-            segments: infos,
-            policy: plan.policy,
-        };
-        Ok(Self { signed: manifest.sign(key)?, manifest, set, labels })
+        let segments = set::build(&universe, number, records);
+        Self::of_segments(epoch, number, version, universe, segments)
     }
 
-    /// The chunks of an array from a segment on, in the order of sending; `None` past the end.
+    /// The next snapshot: this one with an overlay. The same bytes as building it anew.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub fn compact(
+        &self,
+        overlay: &Overlay,
+        number: u64,
+        version: u64,
+    ) -> Result<Self, SnapshotError> {
+        let identity = self.view.identity();
+        let segments = set::compact(&self.view, overlay, number)?;
+        Self::of_segments(identity.epoch, number, version, identity.universe, segments)
+    }
+
+    /// A snapshot of segments that are encoded one at a time.
+    fn of_segments<E: Into<SnapshotError>>(
+        epoch: u32,
+        number: u64,
+        version: u64,
+        universe: Universe,
+        segments: impl Iterator<Item = Result<EncodedSegment, E>>,
+    ) -> Result<Self, SnapshotError> {
+        let (mut infos, mut files) = (Vec::new(), Vec::new());
+        for segment in segments {
+            let EncodedSegment { count, bytes, labels } = segment.map_err(Into::into)?;
+            infos.push(SegmentInfo::of(count, &bytes, &labels)?);
+            files.push(SnapshotSegment { count, bytes: bytes.into(), labels: labels.into() });
+        }
+        let index = SegmentIndex::new(infos)?;
+        let info = SnapshotInfo {
+            number,
+            version,
+            universe,
+            members: index.members(),
+            set_bytes: index.set_bytes(),
+            index_digest: index.digest(),
+        };
+        let view = SnapshotView::new(&universe, epoch, number, files)?;
+        Ok(Self { info, index: index.encode().into(), view })
+    }
+
+    /// What a manifest says about it.
+    #[must_use]
+    pub fn info(&self) -> &SnapshotInfo {
+        &self.info
+    }
+
+    /// The encoded segment index.
+    #[must_use]
+    pub fn index(&self) -> Bytes {
+        self.index.clone()
+    }
+
+    /// Its files, to be searched.
+    #[must_use]
+    pub fn view(&self) -> &SnapshotView<Bytes> {
+        &self.view
+    }
+
+    /// The chunks of an array from a position on, in the order of sending; `None` past the end of
+    /// the array or of the segment.
     ///
     /// An empty segment has no chunk. The chunks share the snapshot's memory.
     pub fn chunks(
         &self,
         part: Part,
         first_segment: u32,
+        first_offset: u32,
     ) -> Option<impl Iterator<Item = Chunk> + Send + use<>> {
-        let segments = match part {
-            Part::Set => &self.set,
-            Part::Labels => &self.labels,
+        let file = |segment: &SnapshotSegment<Bytes>| match part {
+            Part::Set => segment.bytes.clone(),
+            Part::Labels => segment.labels.clone(),
         };
         // Cloning the handles, 32 bytes each, lets the stream outlive the snapshot.
-        let rest = segments.get(first_segment as usize..)?.to_vec();
-        let chunks = (first_segment..).zip(rest).flat_map(|(segment, bytes)| {
-            chunk_ranges(bytes.len()).map(move |(offset, range)| Chunk {
+        let rest = self.view.segments().get(first_segment as usize..)?;
+        let rest: Vec<Bytes> = rest.iter().map(file).collect();
+        if first_offset as usize > rest.first().map_or(0, Bytes::len) {
+            return None;
+        }
+        let chunks = (first_segment..).zip(rest).flat_map(move |(segment, bytes)| {
+            let passed_over = if segment == first_segment { first_offset as usize } else { 0 };
+            chunk_ranges(passed_over..bytes.len()).map(move |(offset, range)| Chunk {
                 segment,
                 offset,
                 data: bytes.slice(range),
@@ -152,25 +171,26 @@ impl Snapshot {
         Some(chunks)
     }
 
-    /// Memory of the arrays in bytes.
+    /// Memory of the files in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.manifest.set_bytes() + self.manifest.members() * SEALED_LABEL_BYTES as u64
+        self.info.set_bytes + self.info.labels_bytes()
     }
 }
 
-fn chunk_ranges(length: usize) -> impl Iterator<Item = (u32, Range<usize>)> + Send {
-    (0..length).step_by(CHUNK_BYTES).map(move |start| {
+fn chunk_ranges(bytes: Range<usize>) -> impl Iterator<Item = (u32, Range<usize>)> + Send {
+    let end = bytes.end;
+    bytes.step_by(CHUNK_BYTES).map(move |start| {
         let offset = u32::try_from(start).expect("a segment is at most a few megabytes");
-        (offset, start..(start + CHUNK_BYTES).min(length))
+        (offset, start..(start + CHUNK_BYTES).min(end))
     })
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
-            .field("snapshot", &self.manifest.snapshot)
-            .field("members", &self.manifest.members())
+            .field("number", &self.info.number)
+            .field("members", &self.info.members)
             .finish_non_exhaustive()
     }
 }
@@ -183,28 +203,7 @@ impl fmt::Debug for Chunk {
 
 #[cfg(test)]
 mod tests {
-    use acquaint_core::keys::OprfSeed;
-
     use super::*;
-
-    fn plan() -> Plan {
-        Plan {
-            tenant: "test".parse().unwrap(),
-            epoch: 1,
-            public_key: OprfSeed::from_bytes([1; 32]).epoch_key(1).unwrap().1,
-            snapshot: 1,
-            version: 9,
-            changed_at: 3,
-            previous: [0; DIGEST_BYTES],
-            universe: None,
-            policy: Policy {
-                padding_classes: vec![16],
-                quota_elements: 1,
-                quota_refill_per_day: 1,
-                repeat_retention_seconds: 600,
-            },
-        }
-    }
 
     fn records(n: u64) -> Vec<Record> {
         let spread = 0x9e37_79b9_7f4a_7c15_u64;
@@ -213,30 +212,32 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn publication_does_not_depend_on_order() {
-        let key = ManifestKey::from_bytes([2; 32]);
-        let mut forward = records(40_000);
-        let mut backward: Vec<_> = records(40_000).into_iter().rev().collect();
-        let a = Snapshot::build(plan(), &mut forward, &key).unwrap();
-        let b = Snapshot::build(plan(), &mut backward, &key).unwrap();
-        assert_eq!(a.signed, b.signed);
-        assert_eq!((a.set, a.labels), (b.set, b.labels));
+    fn build(mut records: Vec<Record>) -> Snapshot {
+        let universe = universe_for(None, records.len() as u64).unwrap();
+        Snapshot::build(1, 1, 9, universe, &mut records).unwrap()
     }
 
     #[test]
-    fn chunks_reassemble_to_the_segments_that_the_manifest_names() {
-        let key = ManifestKey::from_bytes([2; 32]);
-        let snapshot = Snapshot::build(plan(), &mut records(60_000), &key).unwrap();
+    fn a_snapshot_does_not_depend_on_order() {
+        let a = build(records(40_000));
+        let b = build(records(40_000).into_iter().rev().collect());
+        assert_eq!(a.info, b.info);
+        assert!(a.index == b.index && a.view.segments() == b.view.segments());
+    }
+
+    #[test]
+    fn chunks_reassemble_to_the_segments_that_the_index_names() {
+        let snapshot = build(records(60_000));
+        let index = SegmentIndex::decode(&snapshot.index(), snapshot.info()).unwrap();
         for part in [Part::Set, Part::Labels] {
-            let mut segments = vec![Vec::new(); snapshot.manifest.segments.len()];
-            for chunk in snapshot.chunks(part, 0).unwrap() {
+            let mut segments = vec![Vec::new(); index.segments().len()];
+            for chunk in snapshot.chunks(part, 0, 0).unwrap() {
                 let segment = &mut segments[chunk.segment as usize];
                 assert_eq!(segment.len(), chunk.offset as usize);
                 assert!((1..=CHUNK_BYTES).contains(&chunk.data.len()));
                 segment.extend_from_slice(&chunk.data);
             }
-            for (info, segment) in snapshot.manifest.segments.iter().zip(&segments) {
+            for (info, segment) in index.segments().iter().zip(&segments) {
                 let digest = match part {
                     Part::Set => info.set_digest,
                     Part::Labels => info.labels_digest,
@@ -244,20 +245,40 @@ mod tests {
                 assert_eq!(*blake3::hash(segment).as_bytes(), digest);
             }
         }
-        let n = snapshot.manifest.universe.segment_count();
-        assert!(snapshot.chunks(Part::Set, n).unwrap().next().is_none());
-        assert!(snapshot.chunks(Part::Set, n + 1).is_none());
+        let n = snapshot.info().universe.segment_count();
+        assert!(snapshot.chunks(Part::Set, n, 0).unwrap().next().is_none());
+        assert!(snapshot.chunks(Part::Set, n, 1).is_none());
+        assert!(snapshot.chunks(Part::Set, n + 1, 0).is_none());
+    }
+
+    #[test]
+    fn a_download_resumes_at_any_byte() {
+        let snapshot = build(records(60_000));
+        let tail = |part, segment, offset| -> Option<Vec<u8>> {
+            let chunks = snapshot.chunks(part, segment, offset)?;
+            Some(chunks.flat_map(|chunk| chunk.data).collect())
+        };
+        for part in [Part::Set, Part::Labels] {
+            let whole = tail(part, 1, 0).unwrap();
+            let length = u32::try_from(match part {
+                Part::Set => snapshot.view.segments()[1].bytes.len(),
+                Part::Labels => snapshot.view.segments()[1].labels.len(),
+            })
+            .unwrap();
+            for offset in [1, 5_000, length - 1, length] {
+                assert_eq!(tail(part, 1, offset).unwrap(), whole[offset as usize..]);
+            }
+            assert_eq!(tail(part, 1, length + 1), None);
+            let first = snapshot.chunks(part, 1, 7).unwrap().next().unwrap();
+            assert_eq!((first.segment, first.offset), (1, 7));
+        }
     }
 
     #[test]
     fn a_universe_that_fits_is_kept() {
-        let key = ManifestKey::from_bytes([2; 32]);
         let universe = Universe::for_members(40_000).unwrap();
-        let keep = |n: u64| {
-            let plan = Plan { universe: Some(universe), ..plan() };
-            Snapshot::build(plan, &mut records(n), &key).unwrap().manifest.universe == universe
-        };
-        assert!(keep(40_000) && keep(59_000) && keep(21_000));
-        assert!(!keep(61_000) && !keep(19_000));
+        let keeps = |n: u64| universe_for(Some(universe), n).unwrap() == universe;
+        assert!(keeps(40_000) && keeps(59_000) && keeps(21_000));
+        assert!(!keeps(61_000) && !keeps(19_000));
     }
 }

@@ -47,11 +47,13 @@ impl AdminService for AdminRpc {
     ) -> Result<Response<PublishResponse>, Status> {
         watched("Publish", async {
             let published = self.publisher.publish_now().await.ok_or(Reason::QueueFull);
-            let snapshot =
+            let published =
                 published.map_err(Refusal::from)?.map_err(|error| directory_refusal(&error, ""))?;
+            let newest = published.manifest.current();
             Ok(Response::new(PublishResponse {
-                snapshot: snapshot.manifest.snapshot,
-                members: snapshot.manifest.members(),
+                snapshot: newest.snapshot.number,
+                members: newest.members(),
+                version: newest.version,
             }))
         })
         .await
@@ -63,14 +65,15 @@ impl AdminService for AdminRpc {
     ) -> Result<Response<GetStatusResponse>, Status> {
         watched("GetStatus", async {
             let head = self.directory.head().map_err(|error| directory_refusal(&error, ""))?;
-            let snapshot = self.directory.current();
+            let published = self.directory.published();
+            let newest = published.manifest.current();
             Ok(Response::new(GetStatusResponse {
                 tenant: self.directory.tenant().to_string(),
                 epoch: self.directory.epoch(),
                 version: head.version,
-                published_version: snapshot.manifest.version,
-                snapshot: snapshot.manifest.snapshot,
-                members: snapshot.manifest.members(),
+                published_version: newest.version,
+                snapshot: newest.snapshot.number,
+                members: newest.members(),
                 entries: head.entries,
                 evaluated_elements: self.evaluator.evaluated_elements(),
                 uptime_seconds: self.started.elapsed().as_secs(),

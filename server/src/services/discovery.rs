@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use acquaint_core::{
     credential::Scope,
-    limits::{ELEMENT_BYTES, MESSAGE_BYTES_MAX},
+    limits::{CHUNK_BYTES, ELEMENT_BYTES, MESSAGE_BYTES_MAX},
 };
 use acquaint_proto::{
     Reason, Refusal,
     v1::{
-        EvaluateRequest, EvaluateResponse, FetchLabelsRequest, FetchLabelsResponse,
-        FetchSetRequest, FetchSetResponse, GetManifestRequest, GetManifestResponse,
-        GetQuotaRequest, GetQuotaResponse, Quota,
+        EvaluateRequest, EvaluateResponse, FetchDeltaRequest, FetchDeltaResponse,
+        FetchLabelsRequest, FetchLabelsResponse, FetchSegmentIndexRequest,
+        FetchSegmentIndexResponse, FetchSetRequest, FetchSetResponse, GetManifestRequest,
+        GetManifestResponse, GetQuotaRequest, GetQuotaResponse, Quota,
         discovery_service_server::{DiscoveryService, DiscoveryServiceServer},
     },
 };
@@ -22,11 +23,14 @@ use super::{directory_refusal, reserve, watch::watched};
 use crate::{
     admission::{Gate, bucket::QuotaState},
     directory::{
-        Directory,
-        snapshot::{Chunk, Part},
+        Directory, Step,
+        snapshot::{Chunk, Part, Snapshot},
     },
     evaluator::Evaluator,
 };
+
+/// Room in the evaluator's queue that the making of a delta takes, in elements.
+const DELTA_COST_ELEMENTS: u32 = 64;
 
 /// Answers `DiscoveryService`.
 #[derive(Debug)]
@@ -87,21 +91,48 @@ impl DiscoveryRpc {
         }
     }
 
-    /// The chunks of a part of a snapshot, if it is still kept.
+    /// A snapshot, if it is still kept.
+    fn snapshot(&self, number: u64) -> Result<Arc<Snapshot>, Refusal> {
+        let snapshot = self.directory.published().snapshot(number);
+        snapshot.ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("snapshot"))
+    }
+
+    /// The way from one version to another.
+    async fn steps(&self, request: &FetchDeltaRequest) -> Result<Arc<[Step]>, Refusal> {
+        let from = (request.snapshot, request.version);
+        let to = (request.to_snapshot, request.to_version);
+        let refused = |error| directory_refusal(&error, "version");
+        // A small price for some milliseconds of work, so that a flood of these is shed as well.
+        let reservation =
+            self.evaluator.reserve(DELTA_COST_ELEMENTS).map_err(|e| refused(e.into()))?;
+        let steps = self.directory.steps(&reservation, from, to).await.map_err(refused)?;
+        steps.ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("version"))
+    }
+
+    /// The chunks of a part of a snapshot from a position on.
     fn chunks(
         &self,
         part: Part,
         snapshot: u64,
-        first_segment: u32,
+        (first_segment, first_offset): (u32, u32),
     ) -> Result<impl Iterator<Item = Chunk> + Send + use<>, Refusal> {
-        let snapshot = self
-            .directory
-            .snapshot(snapshot)
-            .ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("snapshot"))?;
-        snapshot
-            .chunks(part, first_segment)
+        self.snapshot(snapshot)?
+            .chunks(part, first_segment, first_offset)
             .ok_or_else(|| Refusal::new(Reason::Position).field("first_segment"))
     }
+}
+
+/// A delta in pieces; one message without data if nothing changed.
+fn delta_messages(step: Step) -> impl Iterator<Item = FetchDeltaResponse> {
+    let Step { snapshot, version, delta } = step;
+    let delta_bytes = delta.len() as u64;
+    (0..delta.len().max(1)).step_by(CHUNK_BYTES).map(move |start| FetchDeltaResponse {
+        snapshot,
+        version,
+        delta_bytes,
+        offset: start as u64,
+        data: delta.slice(start..(start + CHUNK_BYTES).min(delta.len())),
+    })
 }
 
 #[async_trait]
@@ -112,8 +143,10 @@ impl DiscoveryService for DiscoveryRpc {
     ) -> Result<Response<GetManifestResponse>, Status> {
         watched("GetManifest", async {
             self.gate.admit(request.metadata(), Scope::Discover)?;
-            let manifest = self.directory.current().signed.clone();
-            Ok(Response::new(GetManifestResponse { manifest: Some(manifest.into()) }))
+            let published = self.directory.published();
+            let known = request.get_ref().known_digest == published.digest[..];
+            let manifest = (!known).then(|| published.signed.clone().into());
+            Ok(Response::new(GetManifestResponse { manifest }))
         })
         .await
     }
@@ -137,6 +170,36 @@ impl DiscoveryService for DiscoveryRpc {
         .await
     }
 
+    async fn fetch_segment_index(
+        &self,
+        request: Request<FetchSegmentIndexRequest>,
+    ) -> Result<Response<FetchSegmentIndexResponse>, Status> {
+        watched("FetchSegmentIndex", async {
+            self.gate.admit(request.metadata(), Scope::Discover)?;
+            let index = self.snapshot(request.into_inner().snapshot)?.index();
+            Ok(Response::new(FetchSegmentIndexResponse { index }))
+        })
+        .await
+    }
+
+    type FetchDeltaStream = BoxStream<'static, Result<FetchDeltaResponse, Status>>;
+
+    async fn fetch_delta(
+        &self,
+        request: Request<FetchDeltaRequest>,
+    ) -> Result<Response<Self::FetchDeltaStream>, Status> {
+        watched("FetchDelta", async {
+            self.gate.admit(request.metadata(), Scope::Discover)?;
+            let steps = self.steps(request.get_ref()).await?;
+            let messages = (0..steps.len()).flat_map(move |i| {
+                let step = steps.get(i).cloned();
+                step.into_iter().flat_map(delta_messages)
+            });
+            Ok(Response::new(stream::iter(messages.map(Ok)).boxed()))
+        })
+        .await
+    }
+
     type FetchSetStream = BoxStream<'static, Result<FetchSetResponse, Status>>;
 
     async fn fetch_set(
@@ -145,8 +208,8 @@ impl DiscoveryService for DiscoveryRpc {
     ) -> Result<Response<Self::FetchSetStream>, Status> {
         watched("FetchSet", async {
             self.gate.admit(request.metadata(), Scope::Discover)?;
-            let FetchSetRequest { snapshot, first_segment } = request.into_inner();
-            let chunks = self.chunks(Part::Set, snapshot, first_segment)?;
+            let FetchSetRequest { snapshot, first_segment, first_offset } = request.into_inner();
+            let chunks = self.chunks(Part::Set, snapshot, (first_segment, first_offset))?;
             let messages = chunks.map(|Chunk { segment, offset, data }| {
                 Ok(FetchSetResponse { segment, offset, data })
             });
@@ -163,8 +226,8 @@ impl DiscoveryService for DiscoveryRpc {
     ) -> Result<Response<Self::FetchLabelsStream>, Status> {
         watched("FetchLabels", async {
             self.gate.admit(request.metadata(), Scope::Discover)?;
-            let FetchLabelsRequest { snapshot, first_segment } = request.into_inner();
-            let chunks = self.chunks(Part::Labels, snapshot, first_segment)?;
+            let FetchLabelsRequest { snapshot, first_segment, first_offset } = request.into_inner();
+            let chunks = self.chunks(Part::Labels, snapshot, (first_segment, first_offset))?;
             let messages = chunks.map(|Chunk { segment, offset, data }| {
                 Ok(FetchLabelsResponse { segment, offset, data })
             });

@@ -57,6 +57,7 @@ fn directory_refusal(error: &DirectoryError, field: &'static str) -> Refusal {
         DirectoryError::Store(error) => store_refusal(error),
         DirectoryError::Row(_)
         | DirectoryError::Snapshot(_)
+        | DirectoryError::Overlay(_)
         | DirectoryError::ForeignKeys
         | DirectoryError::Key(_) => {
             tracing::error!(%error, "the directory failed");

@@ -95,7 +95,7 @@ impl RegistryService for RegistryRpc {
     ) -> Result<Response<RegistryServiceGetManifestResponse>, Status> {
         watched("Registry.GetManifest", async {
             self.gate.admit(request.metadata(), Scope::Register)?;
-            let manifest = Some(self.directory.current().signed.clone().into());
+            let manifest = Some(self.directory.published().signed.clone().into());
             Ok(Response::new(RegistryServiceGetManifestResponse { manifest }))
         })
         .await

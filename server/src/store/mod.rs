@@ -51,6 +51,8 @@ pub const META_BYTES_MAX: usize = 4_096;
 pub enum MetaName {
     /// How far a rotation of the key has come.
     Rotation,
+    /// The snapshots from which a delta leads to the newest one.
+    Snapshots,
 }
 
 /// The persistent state of one tenant's directory.

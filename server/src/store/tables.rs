@@ -62,6 +62,7 @@ pub(super) struct EpochRecord {
 pub(super) const fn meta_key(name: MetaName) -> &'static [u8] {
     match name {
         MetaName::Rotation => b"rotation",
+        MetaName::Snapshots => b"snapshots",
     }
 }
 

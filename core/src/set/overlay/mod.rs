@@ -83,6 +83,28 @@ impl Overlay {
         Self { snapshot, removed: Vec::new(), added: Vec::new() }
     }
 
+    /// An overlay from its lists. That it is canonical is for the caller to see to: it takes the
+    /// labels of the snapshot to check.
+    ///
+    /// # Errors
+    /// [`OverlayError::Order`] unless ranks ascend strictly and entries ascend;
+    /// [`OverlayError::RankRange`], [`OverlayError::ValueRange`]; [`OverlayError::TooLarge`],
+    /// [`OverlayError::Capacity`].
+    pub fn new(
+        snapshot: SnapshotIdentity,
+        removed: Vec<u32>,
+        added: Vec<Entry>,
+    ) -> Result<Self, OverlayError> {
+        check(removed.is_sorted_by(|a, b| a < b) && added.is_sorted(), OverlayError::Order)?;
+        let rank_fits = removed.last().is_none_or(|rank| *rank < snapshot.members);
+        check(rank_fits, OverlayError::RankRange)?;
+        let universe = &snapshot.universe;
+        let width = universe.segment_width() << universe.segment_bits();
+        let value_fits = added.last().is_none_or(|entry| entry.value < width);
+        check(value_fits, OverlayError::ValueRange)?;
+        Self::within_limits(snapshot, removed, added)
+    }
+
     /// Joins lists that are in order and in range already.
     ///
     /// # Errors

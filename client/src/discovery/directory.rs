@@ -1,0 +1,123 @@
+//! Getting what a manifest names: by what changed, or by downloading a snapshot.
+
+use std::sync::Arc;
+
+use acquaint_core::manifest::{EpochInfo, ManifestError, SegmentIndex, SegmentInfo};
+use acquaint_proto::v1;
+use bytes::Bytes;
+use futures_util::future::try_join;
+
+use super::{
+    Phase,
+    chunks::Assembler,
+    delta,
+    download::{LabelStream, SegmentStream, SetStream, download},
+    files::Files,
+    holding::Holding,
+};
+use crate::{builder::Core, error::ClientError, outcome::Progress, traffic::Meter};
+
+/// One epoch of a verified manifest, to be got.
+pub(super) struct Wanted<'a> {
+    pub(super) core: &'a Arc<Core>,
+    pub(super) info: &'a EpochInfo,
+    pub(super) progress: &'a (dyn Fn(Progress) + Send + Sync),
+    pub(super) set: &'a Phase,
+    pub(super) labels: &'a Phase,
+}
+
+impl Wanted<'_> {
+    /// The version that the manifest names, from what is held if there is a way.
+    ///
+    /// If the way of the server does not lead to what the manifest names, the whole snapshot is
+    /// downloaded; what is asked depends on public bytes alone, never on contacts.
+    ///
+    /// # Errors
+    /// [`ClientError`]. What was downloaded before it stays in `held`.
+    pub(super) async fn get(&self, held: &mut Option<Holding>) -> Result<Holding, ClientError> {
+        if let Some(holding) = held.as_ref().filter(|holding| holding.is_at(self.info)) {
+            return Ok(holding.clone());
+        }
+        let usable = held.take().filter(|holding| holding.epoch() == self.info.epoch);
+        if let Some(holding) = usable {
+            match self.follow(holding).await {
+                Ok(holding) => return Ok(held.insert(holding).clone()),
+                // Too old, or not what the manifest names.
+                Err(ClientError::DirectoryChanged | ClientError::ServerMisbehaved(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let snapshot = held.insert(self.download().await?).clone();
+        let holding = self.follow(snapshot).await?;
+        Ok(held.insert(holding).clone())
+    }
+
+    /// Follows the changes to the version that the manifest names.
+    async fn follow(&self, holding: Holding) -> Result<Holding, ClientError> {
+        if holding.is_at(self.info) {
+            holding.check_overlay(self.info)?;
+            return Ok(holding);
+        }
+        let request = v1::FetchDeltaRequest {
+            snapshot: holding.snapshot(),
+            version: holding.version(),
+            to_snapshot: self.info.snapshot.number,
+            to_version: self.info.version,
+        };
+        let progress = |bytes| (self.progress)(Progress::Delta { bytes });
+        let steps =
+            delta::fetch(&self.core.connection, request, &self.set.meter, &progress).await?;
+        let info = self.info.clone();
+        Ok(self.core.cpu.run(move || holding.follow(&steps, &info)).await??)
+    }
+
+    /// Downloads set and labels of the snapshot, all of both, at the same time.
+    async fn download(&self) -> Result<Holding, ClientError> {
+        let index = self.fetch_index().await?;
+        let set_progress = |bytes, total| (self.progress)(Progress::Set { bytes, total });
+        let set = index.segments().iter().map(|info| (info.set_bytes, info.set_digest)).collect();
+        let set = self.fetch(&SetStream, set, &self.set.meter, &set_progress);
+        let labels_progress = |bytes, total| (self.progress)(Progress::Labels { bytes, total });
+        let labels = index.segments().iter().map(labels_file).collect::<Result<_, _>>()?;
+        let labels = self.fetch(&LabelStream, labels, &self.labels.meter, &labels_progress);
+        let (set, labels) = try_join(set, self.labels.timed(labels)).await?;
+        Ok(Holding::of_snapshot(self.info, &index, set, labels)?)
+    }
+
+    async fn fetch_index(&self) -> Result<SegmentIndex, ClientError> {
+        let (connection, snapshot) = (&self.core.connection, &self.info.snapshot);
+        let request = v1::FetchSegmentIndexRequest { snapshot: snapshot.number };
+        let answer: v1::FetchSegmentIndexResponse = connection
+            .unary(request, &self.set.meter, |request| {
+                let mut client = connection.discovery();
+                async move { client.fetch_segment_index(request).await }
+            })
+            .await?;
+        Ok(SegmentIndex::decode(&answer.index, snapshot)?)
+    }
+
+    async fn fetch<D: SegmentStream>(
+        &self,
+        rpc: &D,
+        files: Vec<(u32, [u8; 32])>,
+        meter: &Meter,
+        progress: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> Result<Vec<Bytes>, ClientError> {
+        let total = files.iter().map(|(bytes, _)| u64::from(*bytes)).sum();
+        let (lengths, digests) = files.into_iter().unzip();
+        let assembler = Assembler::new(lengths, Files::new(digests));
+        let progress = |bytes| progress(bytes, total);
+        let (connection, number) = (&self.core.connection, self.info.snapshot.number);
+        let files = download(connection, rpc, number, assembler, meter, &progress).await?;
+        Ok(files.complete())
+    }
+}
+
+/// Length and digest of a segment's labels.
+///
+/// # Errors
+/// [`ManifestError::Content`] for more members than positions on the wire can count.
+fn labels_file(info: &SegmentInfo) -> Result<(u32, [u8; 32]), ManifestError> {
+    let bytes = u32::try_from(info.labels_bytes()).map_err(|_| ManifestError::Content)?;
+    Ok((bytes, info.labels_digest))
+}

@@ -1,0 +1,153 @@
+//! Rows: sealed as they are stored, and opened as they are published.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+};
+
+use acquaint_core::{
+    keys::{Row, RowError, Vault},
+    limits::LABEL_BYTES,
+    oprf::OprfElement,
+    set::{Entry, Record, Universe},
+    tag::Label,
+};
+use rayon::prelude::*;
+
+use super::{DirectoryError, Entries, timeline::RecordChange};
+use crate::store::{Change, Handle, Head, History, Store};
+
+/// Rows of a scan that are opened together: enough for every thread, little memory.
+const SCAN_ROWS: usize = 16_384;
+
+/// The rows of one epoch, and the key to them.
+pub(super) struct Rows {
+    pub(super) epoch: u32,
+    pub(super) vault: Arc<Vault>,
+    pub(super) store: Arc<dyn Store>,
+}
+
+/// A row as the store has it.
+type Sealed = (Handle, Vec<u8>);
+
+/// The published form of a row; hidden rows have none.
+pub fn record(epoch: u32, row: &Row) -> Option<Record> {
+    (!row.hidden).then(|| {
+        let tag = row.element.tag();
+        let sealed_label = row.element.label_key().seal(&tag, epoch, &row.label).0;
+        Record { tag: tag.expose_u64(), sealed_label }
+    })
+}
+
+impl Rows {
+    /// The changes that store entries; elements and labels are parsed here.
+    pub(super) fn puts(&self, entries: &Entries) -> Result<Vec<Change>, DirectoryError> {
+        let elements = OprfElement::parse_batch(&entries.elements)?;
+        let (labels, rest) = entries.labels.as_chunks::<LABEL_BYTES>();
+        if labels.len() != elements.len() || !rest.is_empty() {
+            return Err(DirectoryError::LabelLength);
+        }
+        let put = |(element, label): (OprfElement, &[u8; LABEL_BYTES])| {
+            let row = Row { element, label: Label(*label), hidden: entries.hidden };
+            self.put(&row)
+        };
+        Ok(elements.into_iter().zip(labels).map(put).collect())
+    }
+
+    /// The changes that remove entries.
+    pub(super) fn removals(&self, elements: &[u8]) -> Result<Vec<Change>, DirectoryError> {
+        let elements = OprfElement::parse_batch(elements)?;
+        let remove = |element| Change::Remove { handle: Handle::new(self.vault.handle(element)) };
+        Ok(elements.iter().map(remove).collect())
+    }
+
+    fn put(&self, row: &Row) -> Change {
+        let handle = self.vault.handle(&row.element);
+        let sealed = self.vault.seal(self.epoch, &handle, row);
+        Change::Put { handle: Handle::new(handle), sealed }
+    }
+
+    /// The published records of all rows as they were before the given changes of the log; with
+    /// `None` as they are. With the head of the snapshot that was read.
+    ///
+    /// Blocks for as long as the rows take; opens them on all threads of the current pool.
+    pub(super) fn records(
+        &self,
+        before: Option<&History>,
+    ) -> Result<(Head, Vec<Record>), DirectoryError> {
+        let changed = before.map(first_contents).unwrap_or_default();
+        let mut records = Vec::new();
+        let mut pending: Vec<Sealed> = Vec::with_capacity(SCAN_ROWS);
+        let mut outcome = Ok(());
+        let head = self.store.scan(self.epoch, &mut |handle, sealed| {
+            if !changed.contains_key(handle) {
+                pending.push((*handle, sealed.to_vec()));
+            }
+            if pending.len() < SCAN_ROWS {
+                return ControlFlow::Continue(());
+            }
+            outcome = self.open_all(&mut pending, &mut records);
+            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        outcome?;
+        let restored =
+            |(handle, sealed): (Handle, Option<&Vec<u8>>)| Some((handle, sealed?.clone()));
+        pending.extend(changed.into_iter().filter_map(restored));
+        self.open_all(&mut pending, &mut records)?;
+        Ok((head, records))
+    }
+
+    fn open_all(
+        &self,
+        pending: &mut Vec<Sealed>,
+        records: &mut Vec<Record>,
+    ) -> Result<(), RowError> {
+        let opened: Result<Vec<_>, _> =
+            pending.par_iter().map(|(handle, sealed)| self.open(handle, sealed)).collect();
+        records.extend(opened?.into_iter().flatten());
+        pending.clear();
+        Ok(())
+    }
+
+    /// The published form of a row, `None` if it is hidden.
+    fn open(&self, handle: &Handle, sealed: &[u8]) -> Result<Option<Record>, RowError> {
+        let row = self.vault.open(self.epoch, handle.as_bytes(), sealed)?;
+        Ok(record(self.epoch, &row))
+    }
+
+    /// What a history changed in the published records, in the order of the log.
+    pub(super) fn record_changes(
+        &self,
+        universe: &Universe,
+        history: &History,
+    ) -> Result<Vec<RecordChange>, DirectoryError> {
+        let entry = |handle: &Handle, sealed: Option<&Vec<u8>>| -> Result<_, RowError> {
+            let Some(sealed) = sealed else { return Ok(None) };
+            let record = self.open(handle, sealed)?;
+            Ok(record.map(|record| Entry::new(universe, &record)))
+        };
+        // Backward: what a change led to is what the next one of the same row found.
+        let mut later: HashMap<&Handle, Option<Entry>> = HashMap::new();
+        for (handle, sealed) in &history.current {
+            later.insert(handle, entry(handle, Some(sealed))?);
+        }
+        let mut changes = Vec::new();
+        for change in history.changes.iter().rev() {
+            let gone = entry(&change.handle, change.before.as_ref())?;
+            let new = later.insert(&change.handle, gone).flatten();
+            if gone != new {
+                changes.push(RecordChange { version: change.version, gone, new });
+            }
+        }
+        changes.reverse();
+        Ok(changes)
+    }
+}
+
+/// What each row that changed held before its first change.
+fn first_contents(history: &History) -> HashMap<Handle, Option<&Vec<u8>>> {
+    let mut seen = HashSet::new();
+    let first = history.changes.iter().filter(|change| seen.insert(change.handle));
+    first.map(|change| (change.handle, change.before.as_ref())).collect()
+}
