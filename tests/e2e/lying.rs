@@ -52,6 +52,8 @@ use tonic::{
 
 use crate::world::{book, elements, found, install_provider, label, number, oracle};
 
+mod deltas;
+
 const EPOCH: u32 = 1;
 
 /// Users of the directory, and a book of which the first half are.
@@ -214,6 +216,7 @@ struct Script {
     evaluate: Answers<EvaluateRequest, EvaluateResponse>,
     set: Answers<FetchSetRequest, Vec<Piece>>,
     labels: Answers<FetchLabelsRequest, Vec<Piece>>,
+    delta: Answers<FetchDeltaRequest, Vec<FetchDeltaResponse>>,
 }
 
 impl Script {
@@ -225,6 +228,7 @@ impl Script {
             evaluate: Box::new(|_, request| Ok(honest_answer(request))),
             set: Box::new(move |_, _| Ok(set.clone())),
             labels: Box::new(move |_, _| Ok(labels.clone())),
+            delta: Box::new(|_, _| Err(Refusal::new(Reason::SnapshotUnknown).into())),
         }
     }
 }
@@ -253,6 +257,7 @@ struct Seen {
     evaluate: AtomicUsize,
     set: AtomicUsize,
     labels: AtomicUsize,
+    delta: AtomicUsize,
 }
 
 struct Liar {
@@ -297,9 +302,11 @@ impl DiscoveryService for Liar {
 
     async fn fetch_delta(
         &self,
-        _: Request<FetchDeltaRequest>,
+        request: Request<FetchDeltaRequest>,
     ) -> Result<Response<Self::FetchDeltaStream>, Status> {
-        Err(Refusal::new(Reason::SnapshotUnknown).into())
+        let call = self.seen.delta.fetch_add(1, SeqCst);
+        let messages = (self.script.delta)(call, request.get_ref())?;
+        Ok(Response::new(stream::iter(messages.into_iter().map(Ok)).boxed()))
     }
 
     type FetchSetStream = BoxStream<'static, Result<FetchSetResponse, Status>>;
@@ -366,7 +373,7 @@ impl Lying {
 
     /// Calls so far: manifest, evaluate, set, labels.
     fn calls(&self) -> [usize; 4] {
-        let Seen { manifest, evaluate, set, labels } = &*self.seen;
+        let Seen { manifest, evaluate, set, labels, .. } = &*self.seen;
         [manifest, evaluate, set, labels].map(|calls| calls.load(SeqCst))
     }
 }
