@@ -9,8 +9,8 @@
 //!
 //! A bulk load gains for another reason. Handles are hashes: the rows of a chunk lie all over the
 //! tree, so a commit writes about one page of 4 KiB per row, whatever the order within the chunk.
-//! Groups share pages. A million rows in chunks of 4,096, four builds running beside: 63 s and
-//! 4.2 GiB written one by one, 48 s and 3.2 GiB with four chunks in flight, 27 s and 1.7 GiB with
+//! Groups share pages. A million rows in chunks of 4,096, several builds beside: 63 s and
+//! 4.1 GiB written one by one, 48 s and 3.2 GiB with four chunks in flight, 27 s and 1.7 GiB with
 //! sixteen; 9 s and 0.2 GiB if handles came in order, which they cannot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
