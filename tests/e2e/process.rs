@@ -10,8 +10,8 @@ use std::{
 };
 
 use acquaint_proto::v1::{
-    FetchLabelsRequest, FetchLabelsResponse, GetManifestRequest, GetStatusRequest, PublishRequest,
-    discovery_service_client::DiscoveryServiceClient,
+    FetchLabelsRequest, FetchLabelsResponse, FetchSegmentIndexRequest, GetManifestRequest,
+    GetStatusRequest, PublishRequest, discovery_service_client::DiscoveryServiceClient,
 };
 use serde_json::Value;
 use tonic::Streaming;
@@ -482,4 +482,32 @@ fn every_command_explains_itself() {
         }
     }
     assert!(run(&mut acquaint(&["--version"])).ok().stdout.starts_with("acquaint 0."));
+}
+
+/// S7: two processes with equal keys that were told the same publish the same bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_publish_the_same_bytes() {
+    let mut sites = [Installation::new(), Installation::new()];
+    sites[1].pin = sites[0].pin.clone();
+    for entry in fs::read_dir(sites[0].path("keys")).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), sites[1].path("keys").join(entry.file_name())).unwrap();
+    }
+    let mut published = Vec::new();
+    for site in &sites {
+        let mut server = site.serve_with(&[("ACQUAINT__PUBLICATION__DELAY_MS", "3600000")]);
+        let registrar = site.credential("back-end", "register");
+        run(&mut server.command(&["registry", "import", &sample("users.csv")], &registrar)).ok();
+        let mut operator = server.admin().await;
+        let snapshot = operator.publish(PublishRequest {}).await.unwrap().into_inner().snapshot;
+        let alice = site.mint("alice", "discover", "1h");
+        let mut client = DiscoveryServiceClient::new(server.channel().await);
+        let request = FetchSegmentIndexRequest { snapshot };
+        let index = client.fetch_segment_index(authorized(request, &alice)).await.unwrap();
+        let index = index.into_inner().index;
+        assert_eq!(index.len(), 8 + 72);
+        published.push((snapshot, index));
+        server.stop();
+    }
+    // The index has the digests of everything; the manifest also the seconds of the changes.
+    assert!(published[0] == published[1]);
 }

@@ -1,7 +1,7 @@
 //! Lookups that follow one another: only new contacts are evaluated, only changes downloaded, and
 //! the answer is always that of the plain intersection.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use acquaint_client::{
     AddressBook, Client, ClientError, FileStateStore, Identifier, Label, MemoryStateStore,
@@ -9,9 +9,10 @@ use acquaint_client::{
 };
 use acquaint_core::manifest::EpochInfo;
 use acquaint_proto::v1::{FetchDeltaRequest, GetManifestRequest};
+use acquaint_server::clock::ManualClock;
 use rand_chacha::rand_core::Rng as _;
 
-use crate::world::{Site, World, book, collect, found, label, number, oracle, seeded, users};
+use crate::world::{Site, World, book, collect, found, label, now_s, number, oracle, seeded, users};
 
 type People = HashMap<Identifier, Label>;
 
@@ -249,4 +250,39 @@ async fn deltas_lead_from_any_version_to_any_later_one() {
         let status = fetch(from, (snapshot, version)).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::NotFound, "{from:?}");
     }
+}
+
+/// Whoever was away for too long gets a snapshot, not an error.
+#[tokio::test]
+async fn a_client_that_is_too_old_downloads_the_snapshot() {
+    let mut site = site();
+    site.config.publication.delta_retention_s = 60;
+    let mut now_ms = now_s() * 1_000;
+    let clock = Arc::new(ManualClock::at_ms(now_ms));
+    let world = site.start_with_clock(Arc::clone(&clock) as _).await;
+    let mut people = users(0..300);
+    world.register(&people, Visibility::Discoverable).await;
+    let (book, places) = (book(250..350), tempfile::tempdir().unwrap());
+    let [follower, sleeper] =
+        ["a", "b"].map(|name| client(&world, name, &places.path().join(name)));
+    for client in [&follower, &sleeper] {
+        assert_eq!(found(&sync(client, &book).await), oracle(&book, &people));
+    }
+    // Two snapshots of half as many people again, and the time for a way between them passes.
+    for range in [300..700, 700..1_400] {
+        let more = users(range);
+        people.extend(more.clone());
+        world.register(&more, Visibility::Discoverable).await;
+        assert_eq!(found(&sync(&follower, &book).await), oracle(&book, &people));
+        now_ms += 61_000;
+        clock.set_ms(now_ms);
+    }
+    people.extend(users(1_400..1_401));
+    world.register(&users(1_400..1_401), Visibility::Discoverable).await;
+    let followed = sync(&follower, &book).await;
+    assert_eq!((found(&followed), followed.report.labels.bytes_down), (oracle(&book, &people), 0));
+    let woken = sync(&sleeper, &book).await;
+    assert_eq!(found(&woken), oracle(&book, &people));
+    assert!(woken.report.labels.bytes_down > 32 * 1_300, "a whole label array");
+    assert_eq!(woken.report.elements, 0);
 }
