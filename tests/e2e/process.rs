@@ -494,7 +494,7 @@ async fn two_processes_publish_the_same_bytes() {
     }
     let mut published = Vec::new();
     for site in &sites {
-        let mut server = site.serve_with(&[("ACQUAINT__PUBLICATION__DELAY_MS", "3600000")]);
+        let server = site.serve_with(&[("ACQUAINT__PUBLICATION__DELAY_MS", "3600000")]);
         let registrar = site.credential("back-end", "register");
         run(&mut server.command(&["registry", "import", &sample("users.csv")], &registrar)).ok();
         let mut operator = server.admin().await;

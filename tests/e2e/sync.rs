@@ -10,7 +10,6 @@ use acquaint_client::{
 use acquaint_core::manifest::EpochInfo;
 use acquaint_proto::v1::{FetchDeltaRequest, GetManifestRequest};
 use acquaint_server::clock::ManualClock;
-use rand_chacha::rand_core::Rng as _;
 
 use crate::world::{Site, World, book, collect, found, label, now_s, number, oracle, seeded, users};
 

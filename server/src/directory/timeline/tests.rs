@@ -43,7 +43,7 @@ fn every_version_has_the_overlay_that_the_core_computes() {
         let mut changes = Vec::new();
         for _ in 0..rng.next_u64() % 6 {
             let gone = (!members.is_empty() && rng.next_u64() % 2 == 0)
-                .then(|| members.swap_remove(rng.next_u64() as usize % members.len()));
+                .then(|| members.swap_remove(usize::try_from(rng.next_u32()).unwrap() % members.len()));
             let new = (rng.next_u64() % 2 == 0).then(|| entry(rng.next_u64() % 400));
             members.extend(new);
             changes.push(RecordChange { version, gone, new });
