@@ -11,7 +11,9 @@ use acquaint_core::manifest::EpochInfo;
 use acquaint_proto::v1::{FetchDeltaRequest, GetManifestRequest};
 use acquaint_server::clock::ManualClock;
 
-use crate::world::{Site, World, book, collect, found, label, now_s, number, oracle, seeded, users};
+use crate::world::{
+    Site, World, book, collect, found, label, now_s, number, oracle, seeded, users,
+};
 
 type People = HashMap<Identifier, Label>;
 

@@ -1,9 +1,6 @@
 //! A live epoch: its key, its rows, and what of them clients can download.
 
-use std::{
-    fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
+use std::{fmt, sync::Arc};
 
 use acquaint_core::{
     limits::OVERLAY_ENTRIES_MAX,
@@ -11,6 +8,7 @@ use acquaint_core::{
     oprf::{PublicKey, SecretKey},
     set::{Overlay, Universe},
 };
+use arc_swap::ArcSwapOption;
 
 use super::{
     DirectoryError,
@@ -56,8 +54,9 @@ pub(super) struct Line {
     pub(super) secret: Arc<SecretKey>,
     pub(super) public: PublicKey,
     pub(super) rows: Rows,
-    /// `None` before the first publication, and after one that failed half-way.
-    lineage: RwLock<Option<Lineage>>,
+    /// `None` before the first publication. Replaced as a whole: readers never wait for the
+    /// making of a snapshot, nor see half of a change.
+    lineage: ArcSwapOption<Lineage>,
 }
 
 /// The state of a line after an update.
@@ -69,18 +68,18 @@ pub(super) struct Updated {
 
 impl Line {
     pub(super) fn new(epoch: u32, secret: SecretKey, public: PublicKey, rows: Rows) -> Self {
-        let lineage = RwLock::new(None);
+        let lineage = ArcSwapOption::empty();
         Self { epoch, secret: Arc::new(secret), public, rows, lineage }
     }
 
     /// A snapshot by number, while its files are kept.
     pub(super) fn snapshot(&self, number: u64) -> Option<Arc<Snapshot>> {
-        self.read().as_ref()?.snapshot(number)
+        self.lineage.load().as_ref()?.snapshot(number)
     }
 
     /// The snapshots that are known, oldest first.
     pub(super) fn origins(&self) -> Vec<Origin> {
-        self.read().as_ref().map(Lineage::origins).unwrap_or_default()
+        self.lineage.load().as_ref().map(|lineage| lineage.origins()).unwrap_or_default()
     }
 
     /// See [`Lineage::steps`].
@@ -89,8 +88,7 @@ impl Line {
         from: (u64, u64),
         to: (u64, u64),
     ) -> Result<Option<Vec<Step>>, DirectoryError> {
-        let lineage = self.read();
-        let Some(lineage) = lineage.as_ref() else { return Ok(None) };
+        let Some(lineage) = self.lineage.load_full() else { return Ok(None) };
         Ok(lineage.steps(from, to)?)
     }
 
@@ -116,7 +114,7 @@ impl Line {
             let origins = origins.get(i..).unwrap_or_default();
             let lineage = self.replay(&published.snapshot.universe, origins, &history)?;
             if self.info(&lineage, published.version)? == *published {
-                *self.write() = Some(lineage);
+                self.lineage.store(Some(Arc::new(lineage)));
             } else {
                 tracing::warn!(
                     "rows and log do not give what was published: a new snapshot follows"
@@ -159,50 +157,53 @@ impl Line {
     /// one after very many changes, for as long as all rows take.
     ///
     /// # Errors
-    /// [`DirectoryError`]; the next update starts from all rows then.
+    /// [`DirectoryError`]; what was known stays.
     pub(super) fn update(
         &self,
         policy: &CompactionPolicy,
         number: u64,
         now_s: u64,
     ) -> Result<Updated, DirectoryError> {
-        let followed = self.follow(policy, number, now_s);
-        if let Ok(Some(updated)) = followed {
-            return Ok(updated);
+        let before = self.lineage.load_full();
+        let followed = match &before {
+            Some(before) => self.follow(before, policy, number, now_s),
+            None => Ok(None),
+        };
+        match followed {
+            Ok(Some(updated)) => Ok(updated),
+            Ok(None) => self.rebuild(before.as_deref(), number, now_s),
+            Err(DirectoryError::Overlay(error)) => {
+                tracing::error!(%error, "the log contradicts what is published: a new snapshot follows");
+                self.rebuild(before.as_deref(), number, now_s)
+            }
+            Err(error) => Err(error),
         }
-        // Errors included: what is known may be half a change.
-        let before = self.write().take();
-        followed?;
-        self.rebuild(before, number, now_s)
     }
 
-    /// Takes in the changes one by one; `None` if they are too many, or nothing is known yet.
+    /// Takes in the changes one by one; `None` if they are too many, or leave the universe.
     fn follow(
         &self,
+        before: &Lineage,
         policy: &CompactionPolicy,
         number: u64,
         now_s: u64,
     ) -> Result<Option<Updated>, DirectoryError> {
-        let known = self.read().as_ref().map(|lineage| {
-            (lineage.version(), lineage.universe(), policy.changes_max(lineage.members()))
-        });
-        let Some((version, universe, changes_max)) = known else { return Ok(None) };
-        let Some(history) = self.rows.store.history(self.epoch, version, changes_max)? else {
-            return Ok(None);
-        };
-        let changes = self.rows.record_changes(&universe, &history)?;
-        let mut lineage = self.write();
-        let Some(lineage) = lineage.as_mut() else { return Ok(None) };
+        let changes_max = policy.changes_max(before.members());
+        let history = self.rows.store.history(self.epoch, before.version(), changes_max)?;
+        let Some(history) = history else { return Ok(None) };
+        let mut lineage = before.clone();
+        let changes = self.rows.record_changes(&lineage.universe(), &history)?;
         lineage.record(&changes, history.head.version)?;
         let overlay = lineage.overlay()?;
-        if !universe.still_fits(overlay.members()) {
+        if !lineage.universe().still_fits(overlay.members()) {
             return Ok(None);
         }
         if policy.wants(&overlay, now_s.saturating_sub(lineage.made_at())) {
             lineage.compact(number, now_s)?;
         }
         lineage.forget_ended_before(now_s.saturating_sub(policy.retention_s));
-        let info = self.info(lineage, lineage.version())?;
+        let info = self.info(&lineage, lineage.version())?;
+        self.lineage.store(Some(Arc::new(lineage)));
         Ok(Some(Updated { info, changed_at: history.head.changed_at }))
     }
 
@@ -210,18 +211,18 @@ impl Line {
     /// begun.
     fn rebuild(
         &self,
-        before: Option<Lineage>,
+        before: Option<&Lineage>,
         number: u64,
         now_s: u64,
     ) -> Result<Updated, DirectoryError> {
         let (head, mut records) = self.rows.records(None)?;
-        let universe = before.as_ref().map(Lineage::universe);
+        let universe = before.map(Lineage::universe);
         let universe = universe_for(universe, records.len() as u64).map_err(SnapshotError::from)?;
         let snapshot = Snapshot::build(self.epoch, number, head.version, universe, &mut records)?;
-        let retired = before.map(|lineage| lineage.newest());
+        let retired = before.map(Lineage::newest);
         let lineage = Lineage::after(retired, Arc::new(snapshot), now_s);
         let info = self.info(&lineage, head.version)?;
-        *self.write() = Some(lineage);
+        self.lineage.store(Some(Arc::new(lineage)));
         Ok(Updated { info, changed_at: head.changed_at })
     }
 
@@ -241,14 +242,6 @@ impl Line {
                 digest: *blake3::hash(&bytes).as_bytes(),
             },
         })
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Option<Lineage>> {
-        self.lineage.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Option<Lineage>> {
-        self.lineage.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,7 +18,9 @@ const FILES_MAX: usize = 2;
 
 const NEVER_EMPTY: &str = "a history has a newest snapshot";
 
-/// The history of an epoch's directory, as far as deltas reach.
+/// The history of an epoch's directory, as far as deltas reach. A clone shares what does not
+/// change; it copies the newest timeline when something is recorded.
+#[derive(Clone)]
 pub(super) struct Lineage {
     /// Oldest first; never empty.
     links: VecDeque<Link>,
@@ -40,10 +42,11 @@ pub(super) struct Origin {
 }
 
 /// A snapshot, and what changed until the next.
+#[derive(Clone)]
 struct Link {
     origin: Origin,
     files: Option<Arc<Snapshot>>,
-    timeline: Timeline,
+    timeline: Arc<Timeline>,
 }
 
 /// The way from a version to the end of one snapshot's time.
@@ -109,7 +112,7 @@ impl Lineage {
     /// Records changes over the newest snapshot, up to a version.
     ///
     /// # Errors
-    /// [`OverlayError`] if they contradict what is recorded; the history is unusable then.
+    /// [`OverlayError`] if they contradict what is recorded; this history is unusable then.
     pub(super) fn record(
         &mut self,
         changes: &[RecordChange],
@@ -117,7 +120,7 @@ impl Lineage {
     ) -> Result<(), OverlayError> {
         let newest = self.newest();
         let link = self.links.back_mut().expect(NEVER_EMPTY);
-        link.timeline.record(newest.view(), changes)?;
+        Arc::make_mut(&mut link.timeline).record(newest.view(), changes)?;
         self.version = version;
         Ok(())
     }
@@ -198,7 +201,7 @@ impl Lineage {
 impl Link {
     fn new(snapshot: Arc<Snapshot>, made_at: u64) -> Self {
         let (number, version) = (snapshot.info().number, snapshot.info().version);
-        let timeline = Timeline::new(*snapshot.view().identity());
+        let timeline = Arc::new(Timeline::new(*snapshot.view().identity()));
         Self { origin: Origin { number, version, made_at }, files: Some(snapshot), timeline }
     }
 

@@ -42,8 +42,9 @@ fn every_version_has_the_overlay_that_the_core_computes() {
     for version in 1..=120u64 {
         let mut changes = Vec::new();
         for _ in 0..rng.next_u64() % 6 {
-            let gone = (!members.is_empty() && rng.next_u64() % 2 == 0)
-                .then(|| members.swap_remove(usize::try_from(rng.next_u32()).unwrap() % members.len()));
+            let gone = (!members.is_empty() && rng.next_u64() % 2 == 0).then(|| {
+                members.swap_remove(usize::try_from(rng.next_u32()).unwrap() % members.len())
+            });
             let new = (rng.next_u64() % 2 == 0).then(|| entry(rng.next_u64() % 400));
             members.extend(new);
             changes.push(RecordChange { version, gone, new });
