@@ -190,7 +190,7 @@ async fn what_was_evaluated_before_a_failure_is_not_evaluated_again() {
     site.config.quota.elements = 1_040;
     site.config.quota.refill_per_day = 0;
     let world = site.start().await;
-    let people = users(0..2_000);
+    let mut people = users(0..2_000);
     world.register(&people, Visibility::Discoverable).await;
     let client = world
         .client_builder("account")
@@ -205,6 +205,12 @@ async fn what_was_evaluated_before_a_failure_is_not_evaluated_again() {
     let outcome = sync(&client, &large).await;
     assert_eq!(outcome.report.elements, 1_024);
     assert_eq!(found(&outcome), oracle(&large, &people));
+    // Somebody joins meanwhile: the failing lookup gets as far as the new version, and no further.
+    people.extend(users(2_000..2_001));
+    world.register(&users(2_000..2_001), Visibility::Discoverable).await;
+    world.registrar().remove(&[number(3)]).await.unwrap();
+    world.publish().await;
+    people.remove(&number(3));
     let beyond = book(0..1_041);
     let error = client.sync(&beyond, |_| {}).await.unwrap_err();
     assert!(matches!(error, ClientError::QuotaExhausted { .. }), "{error:?}");

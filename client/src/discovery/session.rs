@@ -164,21 +164,6 @@ impl Session {
         evaluated
     }
 
-    /// Whether the saved state is of the very version that a manifest names, and nobody has to be
-    /// evaluated: then its matches are the answer.
-    pub(super) fn is_current(&self, manifest: &VerifiedManifest) -> bool {
-        let info = manifest.current();
-        let held = self.state.as_ref().and_then(|state| state.epoch(info.epoch)?.held());
-        held.is_some_and(|held| {
-            (held.id.number(), held.version) == (info.snapshot.number, info.version)
-        })
-    }
-
-    /// The matches of the last lookup.
-    pub(super) fn matches(&self, book: &AddressBook) -> Vec<Match> {
-        self.state.as_ref().map(|state| state.matches(book)).unwrap_or_default()
-    }
-
     /// Reads what is held of an epoch from the saved state, once.
     ///
     /// # Errors
