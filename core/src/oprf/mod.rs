@@ -16,6 +16,7 @@ mod element;
 mod hash;
 mod keys;
 mod proof;
+mod rotation;
 mod server;
 pub mod trusted;
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub use element::{BlindedBatch, ElementError, EvaluatedBatch, OprfElement};
 pub use hash::Mode;
 pub use keys::{KeyError, PublicKey, SecretKey, derive_key_pair};
 pub use proof::{Proof, ProofError};
+pub use rotation::RotationFactor;
 pub use server::{Evaluation, blind_evaluate};
 pub use trusted::TrustedKey;
