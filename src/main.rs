@@ -1,5 +1,6 @@
 //! `acquaint`: private contact discovery. One binary: server, registrar, client, demo.
 
+mod admin;
 mod commands;
 mod configuration;
 mod connection;
@@ -59,7 +60,7 @@ enum Command {
     Registry(commands::registry::Command),
     /// Find out who of an address book is registered.
     Discover(commands::discover::Arguments),
-    /// Show keys; never the secret ones.
+    /// Show keys, never the secret ones, and rotate the OPRF key.
     #[command(subcommand)]
     Key(commands::key::Command),
     /// Show what does the arithmetic here, and check a configuration.
@@ -117,10 +118,10 @@ fn run(command: Command, format: Format) -> anyhow::Result<Outcome> {
     match command {
         Command::Init(arguments) => commands::init::run(&arguments, format),
         Command::Credential(command) => commands::credential::run(&command, format),
-        Command::Key(command) => commands::key::run(&command, format),
         Command::Selfcheck(arguments) => commands::selfcheck::run(&arguments, format),
         Command::Demo(arguments) => on_runtime(demo::run(arguments, format)),
         Command::Serve(arguments) => on_runtime(commands::serve::run(arguments, format)),
+        Command::Key(command) => on_runtime(commands::key::run(command, format)),
         Command::Registry(command) => on_runtime(commands::registry::run(command, format)),
         Command::Discover(arguments) => on_runtime(commands::discover::run(arguments, format)),
     }

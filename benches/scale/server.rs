@@ -18,7 +18,7 @@ use acquaint_server::{
     config::Config,
     directory::{Directory, Entries, PublishHandle, Published, Publisher},
     evaluator::Evaluator,
-    keystore::Keys,
+    keystore::{Keys, SeedFiles},
     store::{RedbStore, Store},
 };
 use bytes::Bytes;
@@ -113,7 +113,7 @@ impl Bench {
             async move {
                 let room = evaluator.reserve((elements.len() / 32) as u32).unwrap();
                 let entries = Entries { elements, labels, hidden: false };
-                directory.register(&room, entries).await.unwrap();
+                directory.register(&room, EPOCH, entries).await.unwrap();
             }
         };
         for four in chunks.chunks(4) {
@@ -127,7 +127,8 @@ impl Bench {
         self.first += n;
         for chunk in elements.chunks(BATCH_ELEMENTS_MAX * 32) {
             let room = self.evaluator.reserve((chunk.len() / 32) as u32).unwrap();
-            self.directory.unregister(&room, Bytes::copy_from_slice(chunk)).await.unwrap();
+            let elements = Bytes::copy_from_slice(chunk);
+            self.directory.unregister(&room, EPOCH, elements).await.unwrap();
         }
     }
 
@@ -262,11 +263,12 @@ async fn open(
         Arc::new(RedbStore::open(place.path().join("store.redb"), check).unwrap());
     let config = Config::default();
     let (tenant, policy) = config.check().unwrap();
-    let clock = Arc::new(SystemClock);
+    // Nothing is rotated here, and the seed is in memory alone.
+    let (clock, seeds) = (Arc::new(SystemClock), SeedFiles::new(place.path()));
     let policies = (policy, config.compaction());
     let (shared, evaluator) = (Arc::clone(&store), evaluator.clone());
     let directory =
-        Directory::open(tenant, keys, policies, shared, clock, evaluator).await.unwrap();
+        Directory::open(tenant, (keys, seeds), policies, shared, clock, evaluator).await.unwrap();
     let (publisher, publish) = Publisher::new(Arc::clone(&directory), Duration::from_secs(36_000));
     let stop = CancellationToken::new();
     tokio::spawn(publisher.run(stop.clone()));

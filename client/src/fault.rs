@@ -59,9 +59,12 @@ impl Fault {
             Reason::StoreUnavailable | Reason::QueueFull => {
                 Self::transient(E::Busy { retry_after }, retry_after)
             }
-            Reason::BatchSize | Reason::InvalidElement | Reason::Position | Reason::LabelLength => {
-                Self::final_(E::InvalidRequest)
-            }
+            // The last one is for operators, whose service the SDK never calls.
+            Reason::BatchSize
+            | Reason::InvalidElement
+            | Reason::Position
+            | Reason::LabelLength
+            | Reason::RotationRunning => Self::final_(E::InvalidRequest),
             Reason::EpochUnknown | Reason::SnapshotUnknown => Self::final_(E::DirectoryChanged),
             Reason::QuotaExhausted => Self::final_(E::QuotaExhausted { retry_after }),
             Reason::DirectoryFull => Self::final_(E::DirectoryFull),
@@ -175,7 +178,8 @@ mod tests {
                 Reason::BatchSize
                 | Reason::InvalidElement
                 | Reason::Position
-                | Reason::LabelLength => (E::InvalidRequest, Remedy::None),
+                | Reason::LabelLength
+                | Reason::RotationRunning => (E::InvalidRequest, Remedy::None),
                 Reason::EpochUnknown | Reason::SnapshotUnknown => {
                     (E::DirectoryChanged, Remedy::None)
                 }

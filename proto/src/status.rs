@@ -84,6 +84,8 @@ reasons! {
         "The labels do not fit the elements. Send one label of 16 bytes for each element.";
     DirectoryFull, "DIRECTORY_FULL", FailedPrecondition,
         "The directory has reached its largest size. Remove entries, or raise the limit.";
+    RotationRunning, "ROTATION_RUNNING", FailedPrecondition,
+        "A rotation of the key is under way. Wait until the old key is destroyed, then ask again.";
     Internal, "INTERNAL", Internal,
         "The server failed. Report it to the operator; do not repeat the call automatically.";
 }

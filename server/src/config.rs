@@ -37,6 +37,8 @@ pub struct Config {
     pub evaluator: Evaluation,
     /// Publication.
     pub publication: Publication,
+    /// Rotation of the key.
+    pub rotation: Rotation,
     /// Quota of every account.
     pub quota: Quota,
     /// Stopping.
@@ -77,6 +79,15 @@ pub struct Publication {
     pub snapshot_age_s: u64,
 }
 
+/// How the key is rotated.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotation {
+    /// Seconds for which both keys are served, before the old one is destroyed. It counts from
+    /// the beginning of the grace period, also after a restart with another value.
+    pub grace_s: u32,
+}
+
 /// What an account may look up.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -108,6 +119,7 @@ impl Default for Config {
             tls: Tls::default(),
             evaluator: Evaluation::default(),
             publication: Publication::default(),
+            rotation: Rotation::default(),
             quota: Quota::default(),
             drain: Drain::default(),
         }
@@ -134,6 +146,12 @@ impl Default for Publication {
             snapshot_share_percent: 5,
             snapshot_age_s: 7 * 86_400,
         }
+    }
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self { grace_s: 7 * 86_400 }
     }
 }
 

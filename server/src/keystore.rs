@@ -2,22 +2,27 @@
 //!
 //! A file holds 64 hexadecimal digits and a newline, mode 0600; the directory has mode 0700. A key
 //! file that others may read is refused, not repaired: who read it cannot be undone.
+//!
+//! Each epoch has an OPRF seed of its own, so that one can be destroyed: see [`SeedFiles`].
+
+mod files;
+mod seeds;
 
 use std::{
-    fs,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
 use acquaint_core::keys::{CredentialKey, KEY_BYTES, ManifestKey, OprfSeed, StorageKey};
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rand::CryptoRng;
-use zeroize::Zeroizing;
+
+pub use seeds::{EpochSeeds, FIRST_EPOCH, ListedKey, SeedFiles};
+
+use files::{io_error, make_private_directory, read_private, sync_directory, write_private};
 
 /// The id of the one credential key that a key directory holds.
 pub const CREDENTIAL_KEY_ID: u32 = 1;
 
-const OPRF_SEED: &str = "oprf.seed";
 const STORAGE: &str = "storage.key";
 const MANIFEST: &str = "manifest.key";
 const CREDENTIAL: &str = "credential.key";
@@ -25,8 +30,8 @@ const CREDENTIAL: &str = "credential.key";
 /// The secrets of a tenant.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// From which the OPRF key of each epoch is derived.
-    pub oprf_seed: OprfSeed,
+    /// From which the OPRF keys are derived: a seed for each epoch.
+    pub oprf_seeds: EpochSeeds,
     /// Under which rows are found and sealed.
     pub storage: StorageKey,
     /// Which signs manifests.
@@ -36,7 +41,7 @@ pub struct Keys {
 }
 
 /// Why keys could not be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
     /// The file or directory cannot be read or written.
@@ -59,6 +64,12 @@ pub enum KeyFileError {
         /// Which file.
         path: PathBuf,
     },
+    /// No key can be derived from a seed.
+    #[error("the seed in the key directory {} gives no key: restore it from its backup", .path.display())]
+    Seed {
+        /// Which directory.
+        path: PathBuf,
+    },
     /// Somebody else may read the key.
     #[error("the key file {} is open to others: if nobody read it, chmod 600 it; else replace the key", .path.display())]
     Permissions {
@@ -72,7 +83,7 @@ impl Keys {
     #[must_use]
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         Self {
-            oprf_seed: OprfSeed::generate(rng),
+            oprf_seeds: EpochSeeds::first(OprfSeed::generate(rng)),
             storage: StorageKey::generate(rng),
             manifest: ManifestKey::generate(rng),
             credential: CredentialKey::generate(rng),
@@ -94,7 +105,7 @@ impl Keys {
         for (name, key) in self.files() {
             write_private(&directory.join(name), key)?;
         }
-        Ok(())
+        sync_directory(directory)
     }
 
     /// Reads the keys from a directory.
@@ -104,7 +115,7 @@ impl Keys {
     pub fn load(directory: &Path) -> Result<Self, KeyFileError> {
         let read = |name: &str| read_private(&directory.join(name));
         Ok(Self {
-            oprf_seed: OprfSeed::from_bytes(*read(OPRF_SEED)?),
+            oprf_seeds: SeedFiles::new(directory).load()?,
             storage: StorageKey::from_bytes(*read(STORAGE)?),
             manifest: ManifestKey::from_bytes(*read(MANIFEST)?),
             credential: CredentialKey::from_bytes(*read(CREDENTIAL)?),
@@ -127,87 +138,23 @@ impl Keys {
         Ok(ManifestKey::from_bytes(*read_private(&directory.join(MANIFEST))?))
     }
 
-    fn files(&self) -> [(&'static str, &[u8; KEY_BYTES]); 4] {
-        [
-            (OPRF_SEED, self.oprf_seed.expose_bytes()),
+    fn files(&self) -> Vec<(String, &[u8; KEY_BYTES])> {
+        let others = [
             (STORAGE, self.storage.expose_bytes()),
             (MANIFEST, self.manifest.expose_bytes()),
             (CREDENTIAL, self.credential.expose_bytes()),
-        ]
+        ];
+        let seeds = self.oprf_seeds.iter();
+        seeds
+            .map(|(epoch, seed)| (seeds::seed_name(epoch), seed.expose_bytes()))
+            .chain(others.map(|(name, key)| (name.to_owned(), key)))
+            .collect()
     }
-}
-
-const DIGITS: usize = 2 * KEY_BYTES;
-
-fn write_private(path: &Path, key: &[u8; KEY_BYTES]) -> Result<(), KeyFileError> {
-    let mut text = Zeroizing::new([b'\n'; DIGITS + 1]);
-    let (digits, _newline) = text.split_at_mut(DIGITS);
-    HEXLOWER.encode_mut(key, digits);
-    let mut file = private_options().create_new(true).open(path).map_err(io_error(path))?;
-    file.write_all(&*text).and_then(|()| file.sync_all()).map_err(io_error(path))
-}
-
-fn read_private(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyFileError> {
-    if is_open_to_others(path).map_err(io_error(path))? {
-        return Err(KeyFileError::Permissions { path: path.to_owned() });
-    }
-    let text = Zeroizing::new(fs::read(path).map_err(io_error(path))?);
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    let digits = text.trim_ascii_end();
-    let decoded =
-        digits.len() == DIGITS && HEXLOWER_PERMISSIVE.decode_mut(digits, &mut *key).is_ok();
-    if decoded { Ok(key) } else { Err(KeyFileError::Malformed { path: path.to_owned() }) }
-}
-
-fn io_error(path: &Path) -> impl Fn(io::Error) -> KeyFileError {
-    let path = path.to_owned();
-    move |error| match error.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.clone() },
-        kind => KeyFileError::Io { path: path.clone(), kind },
-    }
-}
-
-#[cfg(unix)]
-fn private_options() -> fs::OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).mode(0o600);
-    options
-}
-
-#[cfg(unix)]
-fn make_private_directory(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(unix)]
-fn is_open_to_others(path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn private_options() -> fs::OpenOptions {
-    let mut options = fs::OpenOptions::new();
-    options.write(true);
-    options
-}
-
-#[cfg(not(unix))]
-fn make_private_directory(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
-}
-
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> io::Result<bool> {
-    // No portable way to ask; the installation guide says who may read the directory.
-    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 
@@ -231,7 +178,7 @@ mod tests {
         assert_eq!(Keys::load_manifest_key(&directory).unwrap().pin(), keys.manifest.pin());
         assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
         for (name, _) in keys.files() {
-            let mode = fs::metadata(directory.join(name)).unwrap().permissions().mode();
+            let mode = fs::metadata(directory.join(&name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
     }

@@ -24,9 +24,9 @@ use crate::{
     admission::Gate,
     clock::{Clock, SystemClock},
     config::{Config, ConfigError, Tls},
-    directory::{Directory, DirectoryError, PublishHandle, Publisher},
+    directory::{Directory, DirectoryError, PublishHandle, Publisher, RotateHandle, Rotator},
     evaluator::{Evaluator, EvaluatorError},
-    keystore::{CREDENTIAL_KEY_ID, KeyFileError, Keys},
+    keystore::{CREDENTIAL_KEY_ID, KeyFileError, Keys, SeedFiles},
     services::{AdminRpc, DiscoveryRpc, RegistryRpc},
     store::{RedbStore, Store, StoreError},
 };
@@ -53,6 +53,8 @@ pub struct Server {
     evaluator: Evaluator,
     publisher: Publisher,
     publish: PublishHandle,
+    rotator: Rotator,
+    rotate: RotateHandle,
     store: Arc<dyn Store>,
 }
 
@@ -143,7 +145,7 @@ impl Server {
         let store = open_store(&config, &keys, &evaluator).await?;
         let directory = Directory::open(
             tenant.clone(),
-            &keys,
+            (&keys, SeedFiles::new(&config.keys)),
             (policy.clone(), config.compaction()),
             Arc::clone(&store),
             Arc::clone(&clock),
@@ -155,6 +157,8 @@ impl Server {
         let gate = Arc::new(Gate::new(verifier, &policy, Arc::clone(&store), clock));
         let (publisher, publish) =
             Publisher::new(Arc::clone(&directory), config.publication_delay());
+        let grace_s = config.rotation.grace_s.into();
+        let (rotator, rotate) = Rotator::new(Arc::clone(&directory), publish.clone(), grace_s);
         Ok(Self {
             config,
             listener,
@@ -167,6 +171,8 @@ impl Server {
             evaluator,
             publisher,
             publish,
+            rotator,
+            rotate,
             store,
         })
     }
@@ -187,6 +193,12 @@ impl Server {
     #[must_use]
     pub fn publish_handle(&self) -> PublishHandle {
         self.publish.clone()
+    }
+
+    /// Begins a rotation of the key; for whoever runs the server in its own process.
+    #[must_use]
+    pub fn rotate_handle(&self) -> RotateHandle {
+        self.rotate.clone()
     }
 
     /// Answers calls until `shutdown` completes, then drains: reports "not serving", waits for the
@@ -218,7 +230,9 @@ impl Server {
 
         let (close, stop_tasks) = (CancellationToken::new(), CancellationToken::new());
         let publisher = tokio::spawn(self.publisher.run(stop_tasks.clone()));
-        let admin = AdminRpc::service(self.directory, self.evaluator, self.publish);
+        let rotator = tokio::spawn(self.rotator.run(stop_tasks.clone()));
+        let (publish, rotate) = (self.publish, self.rotate);
+        let admin = AdminRpc::service(self.directory, self.evaluator, publish, rotate);
         let admin = self.admin.map(|socket| {
             tokio::spawn(transport().add_service(admin).serve_with_incoming_shutdown(
                 socket.listener,
@@ -235,10 +249,12 @@ impl Server {
 
         let stopped = run_until_drained(calls, shutdown, &reporter, &close, &self.config).await;
         stop_tasks.cancel();
-        // Safe at any point: nobody sees a snapshot before its manifest is recorded. A panic in it
-        // was logged when it happened.
-        publisher.abort();
-        drop(publisher.await);
+        // Safe at any point: nobody sees a snapshot before its manifest is recorded, and a rotation
+        // goes on from what is kept of it. A panic in them was logged when it happened.
+        for task in [publisher, rotator] {
+            task.abort();
+            drop(task.await);
+        }
         if let Some(task) = admin {
             task.abort();
         }

@@ -24,5 +24,6 @@ mod logs;
 mod lying;
 mod process;
 mod quota;
+mod rotation;
 mod sync;
 mod world;

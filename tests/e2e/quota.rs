@@ -333,7 +333,7 @@ async fn credentials_of_one_account_share_its_quota() {
 #[tokio::test]
 async fn a_charged_batch_is_answered_with_a_valid_proof() {
     let (world, _clock) = world(64, 0).await;
-    let public = world.site.keys.oprf_seed.epoch_key(1).unwrap().1;
+    let public = world.site.keys.oprf_seeds.get(1).unwrap().epoch_key(1).unwrap().1;
     let mut rng = rand::rng();
     let blinding = oprf::blind(Mode::Voprf, &[b"tel:+9990"], Padding::Class(16), &mut rng).unwrap();
     for cost in [16, 0] {

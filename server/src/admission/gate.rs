@@ -12,7 +12,7 @@ use tonic::metadata::MetadataMap;
 use super::bucket::{QuotaPolicy, QuotaState};
 use crate::{
     clock::Clock,
-    store::{ChargeOutcome, ChargeRequest, Store, StoreError},
+    store::{ChargeOutcome, ChargeRequest, Credit, Store, StoreError},
 };
 
 /// What a client is told to wait when no waiting helps: the batch is above its whole quota.
@@ -72,13 +72,16 @@ impl Gate {
     /// Charges a batch to an account: durable when this returns, and only then may the batch be
     /// answered. The same elements under the same epoch are charged once.
     ///
+    /// While a rotation lasts, the epoch that succeeds another one comes with a credit of a whole
+    /// quota, once for each account: everybody has to look up again what was looked up before.
+    ///
     /// # Errors
     /// QUOTA_EXHAUSTED with the time after which the batch fits; STORE_UNAVAILABLE if the charge
     /// cannot be written: the gate fails closed.
     pub async fn charge(
         &self,
         account: &Pseudonym,
-        epoch: u32,
+        (epoch, is_successor): (u32, bool),
         elements: &[u8],
         n_elements: u64,
     ) -> Result<Charged, Refusal> {
@@ -88,7 +91,7 @@ impl Gate {
             digest: batch_digest(epoch, elements),
             now_ms: self.clock.now_ms(),
             policy: self.quota,
-            credit: None,
+            credit: is_successor.then_some(Credit { epoch, elements: self.quota.capacity }),
         };
         match self.store.charge(request).await.map_err(|error| store_refusal(&error))? {
             ChargeOutcome::Granted { charged, quota } => Ok(Charged { elements: charged, quota }),

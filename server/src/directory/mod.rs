@@ -5,8 +5,12 @@
 
 mod line;
 mod lineage;
+mod lines;
+mod opening;
+mod phase;
 mod publication;
 mod publisher;
+mod rotation;
 mod rows;
 pub mod snapshot;
 mod timeline;
@@ -14,43 +18,55 @@ mod timeline;
 use std::{fmt, sync::Arc};
 
 use acquaint_core::{
-    keys::{RowError, Vault},
-    limits::DIRECTORY_MEMBERS_MAX,
+    keys::RowError,
     manifest::{Policy, TenantName},
-    oprf::{self, BlindedBatch, ElementError, Evaluation, Mode},
+    oprf::{self, BlindedBatch, ElementError, Evaluation, Mode, OprfElement, SecretKey},
     set::OverlayError,
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use self::{line::Line, publication::Press, rows::Rows, snapshot::SnapshotError};
+use self::{
+    lines::{Lines, Parts, check_room},
+    opening::LineMaker,
+    publication::Press,
+    rotation::Turns,
+    snapshot::SnapshotError,
+};
 use crate::{
     clock::Clock,
     evaluator::{Evaluator, EvaluatorError, Reservation},
-    keystore::Keys,
-    store::{Applied, Change, Head, Store, StoreError},
+    keystore::{KeyFileError, Keys, SeedFiles},
+    store::{Applied, Head, Store, StoreError},
 };
 
 pub use line::CompactionPolicy;
 pub use lineage::Step;
+pub use phase::{Epochs, Phase};
 pub use publication::Published;
 pub use publisher::{PublishHandle, Publisher};
+pub use rotation::{KeyPhase, RotateHandle, Rotator};
 pub use rows::record;
-
-/// The epoch of a directory that was never rotated.
-pub const FIRST_EPOCH: u32 = 1;
 
 /// A tenant's directory. Shared by all requests.
 pub struct Directory {
     press: Arc<Press>,
-    line: Arc<Line>,
+    maker: LineMaker,
+    seeds: SeedFiles,
+    /// Changed by the rotator alone, and the phase with them.
+    lines: ArcSwap<Lines>,
+    phase: ArcSwap<Phase>,
+    turns: Turns,
     store: Arc<dyn Store>,
     evaluator: Evaluator,
     clock: Arc<dyn Clock>,
     published: ArcSwap<Published>,
     changed: Notify,
 }
+
+/// The key of an epoch that is served. Whoever has it may finish what was begun under it.
+pub struct EpochKey(Arc<SecretKey>);
 
 /// Entries to register: parallel arrays as they came over the wire.
 pub struct Entries {
@@ -99,6 +115,15 @@ pub enum DirectoryError {
          directory and the tenant it was made with"
     )]
     ForeignKeys,
+    /// What the store keeps of a rotation is not in a layout that this version reads.
+    #[error("the store keeps a rotation that this version does not read: use a matching release")]
+    Phase,
+    /// A rotation is under way; there is one at a time.
+    #[error("a rotation of the key is under way")]
+    RotationRunning,
+    /// A seed cannot be read, written or destroyed.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// No key can be derived from the seed.
     #[error(transparent)]
     Key(#[from] oprf::KeyError),
@@ -106,23 +131,20 @@ pub enum DirectoryError {
 
 impl Directory {
     /// Opens a directory over a store and publishes what the store holds, unless exactly that was
-    /// published last.
+    /// published last. A rotation that was begun goes on when a [`Rotator`] runs.
     ///
     /// # Errors
-    /// [`DirectoryError::ForeignKeys`] if the last manifest of the store is not by these keys;
-    /// else whatever keeps it from publishing.
+    /// [`DirectoryError::ForeignKeys`] if the last manifest of the store is not by these keys, or
+    /// the key of an epoch is missing; else whatever keeps it from publishing.
     pub async fn open(
         tenant: TenantName,
-        keys: &Keys,
+        (keys, seeds): (&Keys, SeedFiles),
         (policy, compaction): (Policy, CompactionPolicy),
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         evaluator: Evaluator,
     ) -> Result<Arc<Self>, DirectoryError> {
-        let vault: Arc<Vault> = Arc::new(keys.storage.vault());
-        let (secret, public) = keys.oprf_seed.epoch_key(FIRST_EPOCH)?;
-        let rows = Rows { epoch: FIRST_EPOCH, vault, store: Arc::clone(&store) };
-        let line = Arc::new(Line::new(FIRST_EPOCH, secret, public, rows));
+        let maker = LineMaker { vault: Arc::new(keys.storage.vault()), store: Arc::clone(&store) };
         let press = Arc::new(Press {
             tenant,
             manifest_key: keys.manifest.clone(),
@@ -130,17 +152,30 @@ impl Directory {
             compaction,
             store: Arc::clone(&store),
         });
-        let (lines, now_s) = (vec![Arc::clone(&line)], clock.now_s());
-        let restoring = Arc::clone(&press);
-        let draft = evaluator
+        let (opening, restoring) = (maker.clone(), Arc::clone(&press));
+        let (epoch_seeds, now_s) = (keys.oprf_seeds.clone(), clock.now_s());
+        let (phase, lines, draft) = evaluator
             .run_at_start(move || {
-                restoring.restore(&lines)?;
-                restoring.draft(&lines, now_s)
+                let (phase, lines) = opening.lines(&epoch_seeds, &restoring)?;
+                restoring.restore(lines.live())?;
+                let draft = restoring.draft(lines.live(), now_s)?;
+                Ok::<_, DirectoryError>((phase, lines, draft))
             })
             .await??;
         let published = ArcSwap::from_pointee(press.record(draft).await?);
-        let changed = Notify::new();
-        Ok(Arc::new(Self { press, line, store, evaluator, clock, published, changed }))
+        Ok(Arc::new(Self {
+            press,
+            maker,
+            seeds,
+            lines: ArcSwap::from_pointee(lines),
+            phase: ArcSwap::from_pointee(phase),
+            turns: Turns::new(),
+            store,
+            evaluator,
+            clock,
+            published,
+            changed: Notify::new(),
+        }))
     }
 
     /// The tenant.
@@ -149,10 +184,10 @@ impl Directory {
         &self.press.tenant
     }
 
-    /// The epoch that is served.
+    /// The newest epoch that is served.
     #[must_use]
     pub fn epoch(&self) -> u32 {
-        self.line.epoch
+        self.lines.load().newest().epoch
     }
 
     /// What is promised to clients.
@@ -161,12 +196,20 @@ impl Directory {
         &self.press.policy
     }
 
-    /// Refuses an epoch that is not served.
+    /// The key of an epoch.
     ///
     /// # Errors
-    /// [`DirectoryError::Epoch`].
-    pub fn check_epoch(&self, epoch: u32) -> Result<(), DirectoryError> {
-        if epoch == self.line.epoch { Ok(()) } else { Err(DirectoryError::Epoch) }
+    /// [`DirectoryError::Epoch`] if it is not served.
+    pub fn key(&self, epoch: u32) -> Result<EpochKey, DirectoryError> {
+        Ok(EpochKey(Arc::clone(&self.lines.load().served(epoch)?.secret)))
+    }
+
+    /// Whether evaluations under an epoch repeat what accounts were charged for under the one
+    /// before: it is the newest, and the one before is still served.
+    #[must_use]
+    pub fn is_successor(&self, epoch: u32) -> bool {
+        let lines = self.lines.load();
+        lines.live().len() > 1 && lines.newest().epoch == epoch
     }
 
     /// Reads a batch of blinded elements, on the evaluator's pool.
@@ -182,16 +225,16 @@ impl Directory {
         Ok(parsed?)
     }
 
-    /// Evaluates a batch under the served epoch's key, with its proof, on the evaluator's pool.
+    /// Evaluates a batch under an epoch's key, with its proof, on the evaluator's pool.
     ///
     /// # Errors
     /// [`DirectoryError::Evaluator`].
     pub async fn evaluate(
         &self,
         reservation: &Reservation,
+        EpochKey(secret): EpochKey,
         batch: BlindedBatch,
     ) -> Result<Evaluation, DirectoryError> {
-        let secret = Arc::clone(&self.line.secret);
         let n_elements = batch.len() as u64;
         let evaluation = reservation
             .run(move || oprf::blind_evaluate(Mode::Voprf, &secret, &batch, &mut rand::rng()))
@@ -200,35 +243,48 @@ impl Directory {
         Ok(evaluation)
     }
 
-    /// Stores entries durably, all or none; known elements get the new label and visibility.
+    /// Stores entries of an epoch durably, all or none; known elements get the new label and
+    /// visibility. During a rotation they are stored under both epochs.
     ///
     /// # Errors
     /// [`DirectoryError`]; nothing of these entries is stored then, as far as anyone was told.
     pub async fn register(
         &self,
         reservation: &Reservation,
+        epoch: u32,
         entries: Entries,
     ) -> Result<Applied, DirectoryError> {
-        let line = Arc::clone(&self.line);
-        let changes = reservation.run(move || line.rows.puts(&entries)).await??;
-        if self.store.entries(self.line.epoch)? + changes.len() as u64 > DIRECTORY_MEMBERS_MAX {
-            return Err(DirectoryError::Full);
-        }
-        self.apply(changes).await
+        let _turn = self.turns.take().await;
+        let lines = self.lines.load_full();
+        let parts = reservation.run(move || lines.puts(epoch, &entries.parse()?)).await??;
+        check_room(&*self.store, &parts)?;
+        self.apply(parts).await
     }
 
-    /// Removes entries durably, all or none; unknown elements are passed over.
+    /// Removes entries of an epoch durably, all or none; unknown elements are passed over. During
+    /// a rotation they are removed from both epochs.
     ///
     /// # Errors
     /// [`DirectoryError`]; nothing is removed then, as far as anyone was told.
     pub async fn unregister(
         &self,
         reservation: &Reservation,
+        epoch: u32,
         elements: Bytes,
     ) -> Result<Applied, DirectoryError> {
-        let line = Arc::clone(&self.line);
-        let changes = reservation.run(move || line.rows.removals(&elements)).await??;
-        self.apply(changes).await
+        let _turn = self.turns.take().await;
+        let lines = self.lines.load_full();
+        let removals = move || lines.removals(epoch, &OprfElement::parse_batch(&elements)?);
+        let parts = reservation.run(removals).await??;
+        self.apply(parts).await
+    }
+
+    /// Entries of the newest epoch that is served, hidden ones included.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Store`].
+    pub fn entries(&self) -> Result<u64, DirectoryError> {
+        Ok(self.store.entries(self.epoch())?)
     }
 
     /// Where rows and change log stand.
@@ -268,13 +324,15 @@ impl Directory {
     /// Publishes what is registered now, if it is not published yet. Only the publisher calls it,
     /// one call at a time.
     async fn publish(&self) -> Result<Arc<Published>, DirectoryError> {
-        let before = self.published();
-        if self.head()?.version == before.version() {
+        let (before, lines) = (self.published(), self.lines.load_full());
+        let epochs = before.manifest.epochs.iter().map(|info| info.epoch);
+        let same_epochs = epochs.eq(lines.live().iter().map(|line| line.epoch));
+        if same_epochs && self.head()?.version == before.version() {
             return Ok(before);
         }
-        let (press, lines) = (Arc::clone(&self.press), vec![Arc::clone(&self.line)]);
-        let now_s = self.clock.now_s();
-        let draft = self.evaluator.run_background(move || press.draft(&lines, now_s)).await??;
+        let (press, now_s) = (Arc::clone(&self.press), self.clock.now_s());
+        let draft =
+            self.evaluator.run_background(move || press.draft(lines.live(), now_s)).await??;
         let published = Arc::new(self.press.record(draft).await?);
         self.published.store(Arc::clone(&published));
         if let Err(error) = self.press.prune(&published).await {
@@ -283,8 +341,7 @@ impl Directory {
         Ok(published)
     }
 
-    async fn apply(&self, changes: Vec<Change>) -> Result<Applied, DirectoryError> {
-        let parts = vec![(self.line.epoch, changes)];
+    async fn apply(&self, parts: Parts) -> Result<Applied, DirectoryError> {
         let applied = self.store.apply(parts, self.clock.now_s()).await?;
         // Not "if it changed something": a repetition of a call whose first attempt nobody waited
         // for changes nothing, and what that attempt stored is still to be published.
@@ -299,8 +356,14 @@ impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Directory")
             .field("tenant", &self.press.tenant)
-            .field("epoch", &self.line.epoch)
+            .field("epoch", &self.epoch())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EpochKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EpochKey(REDACTED)")
     }
 }
 

@@ -214,6 +214,14 @@ impl Press {
         Ok(())
     }
 
+    /// The newest epoch of the manifest recorded last.
+    ///
+    /// # Errors
+    /// As [`Press::restore`].
+    pub(super) fn last_epoch(&self) -> Result<Option<u32>, DirectoryError> {
+        Ok(self.last_manifest(&[])?.map(|(_, manifest)| manifest.current().epoch))
+    }
+
     /// The manifest recorded last, checked against our own keys.
     fn last_manifest(
         &self,

@@ -128,9 +128,8 @@ mod tests {
     use crate::{
         clock::SystemClock,
         config::Config,
-        directory::FIRST_EPOCH,
         evaluator::Evaluator,
-        keystore::Keys,
+        keystore::{FIRST_EPOCH, Keys, SeedFiles},
         store::{Change, Handle, RedbStore, Store},
     };
 
@@ -147,8 +146,9 @@ mod tests {
         let policies = (policy, config.compaction());
         let evaluator = Evaluator::start(1, 4_096).unwrap();
         let clock = Arc::new(SystemClock);
+        let seeds = SeedFiles::new(place.path());
         let directory =
-            Directory::open(tenant, &keys, policies, Arc::clone(&store), clock, evaluator)
+            Directory::open(tenant, (&keys, seeds), policies, Arc::clone(&store), clock, evaluator)
                 .await
                 .unwrap();
         let (publisher, _publish) = Publisher::new(Arc::clone(&directory), Duration::ZERO);

@@ -9,14 +9,14 @@ use std::{
 use acquaint_core::{
     keys::{Row, RowError, Vault},
     limits::LABEL_BYTES,
-    oprf::OprfElement,
+    oprf::{OprfElement, RotationFactor},
     set::{Entry, Record, Universe},
     tag::Label,
 };
 use rayon::prelude::*;
 
 use super::{DirectoryError, Entries, timeline::RecordChange};
-use crate::store::{Change, Handle, Head, History, Store};
+use crate::store::{Change, CopiedRow, Handle, Head, History, Store};
 
 /// Rows of a scan that are opened together: enough for every thread, little memory.
 const SCAN_ROWS: usize = 16_384;
@@ -40,32 +40,73 @@ pub fn record(epoch: u32, row: &Row) -> Option<Record> {
     })
 }
 
-impl Rows {
-    /// The changes that store entries; elements and labels are parsed here.
-    pub(super) fn puts(&self, entries: &Entries) -> Result<Vec<Change>, DirectoryError> {
-        let elements = OprfElement::parse_batch(&entries.elements)?;
-        let (labels, rest) = entries.labels.as_chunks::<LABEL_BYTES>();
+impl Entries {
+    /// Reads elements and labels.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Element`], [`DirectoryError::LabelLength`].
+    pub(super) fn parse(&self) -> Result<Vec<Row>, DirectoryError> {
+        let elements = OprfElement::parse_batch(&self.elements)?;
+        let (labels, rest) = self.labels.as_chunks::<LABEL_BYTES>();
         if labels.len() != elements.len() || !rest.is_empty() {
             return Err(DirectoryError::LabelLength);
         }
-        let put = |(element, label): (OprfElement, &[u8; LABEL_BYTES])| {
-            let row = Row { element, label: Label(*label), hidden: entries.hidden };
-            self.put(&row)
+        let row = |(element, label): (OprfElement, &[u8; LABEL_BYTES])| Row {
+            element,
+            label: Label(*label),
+            hidden: self.hidden,
         };
-        Ok(elements.into_iter().zip(labels).map(put).collect())
+        Ok(elements.into_iter().zip(labels).map(row).collect())
+    }
+}
+
+impl Rows {
+    /// The change that stores a row.
+    pub(super) fn put(&self, row: &Row) -> Change {
+        let (handle, sealed) = self.seal(row);
+        Change::Put { handle, sealed }
     }
 
-    /// The changes that remove entries.
-    pub(super) fn removals(&self, elements: &[u8]) -> Result<Vec<Change>, DirectoryError> {
-        let elements = OprfElement::parse_batch(elements)?;
-        let remove = |element| Change::Remove { handle: Handle::new(self.vault.handle(element)) };
-        Ok(elements.iter().map(remove).collect())
+    /// The change that removes the row of an element.
+    pub(super) fn removal(&self, element: &OprfElement) -> Change {
+        Change::Remove { handle: Handle::new(self.vault.handle(element)) }
     }
 
-    fn put(&self, row: &Row) -> Change {
+    /// A page of rows, as they are to be carried to another epoch. With the last handle of the
+    /// page; `None` if there are no more rows.
+    ///
+    /// Blocks for as long as the rows take: one multiplication each.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] if rows cannot be read or opened.
+    pub(super) fn page_for(
+        &self,
+        factor: &RotationFactor,
+        to: &Self,
+        after: Option<Handle>,
+        limit: usize,
+    ) -> Result<Option<(Handle, Vec<CopiedRow>)>, DirectoryError> {
+        let page = self.store.scan_after(self.epoch, after, limit)?;
+        let Some((last, _)) = page.last() else { return Ok(None) };
+        let last = *last;
+        let open =
+            |(handle, sealed): &Sealed| self.vault.open(self.epoch, handle.as_bytes(), sealed);
+        let mut rows = page.iter().map(open).collect::<Result<Vec<Row>, RowError>>()?;
+        let elements: Vec<OprfElement> = rows.iter().map(|row| row.element.clone()).collect();
+        for (row, element) in rows.iter_mut().zip(factor.apply(&elements)) {
+            row.element = element;
+        }
+        let copied = page.into_iter().zip(&rows).map(|((source, expected), row)| {
+            let (handle, sealed) = to.seal(row);
+            CopiedRow { source, expected, handle, sealed }
+        });
+        Ok(Some((last, copied.collect())))
+    }
+
+    fn seal(&self, row: &Row) -> Sealed {
         let handle = self.vault.handle(&row.element);
         let sealed = self.vault.seal(self.epoch, &handle, row);
-        Change::Put { handle: Handle::new(handle), sealed }
+        (Handle::new(handle), sealed)
     }
 
     /// The published records of all rows as they were before the given changes of the log; with

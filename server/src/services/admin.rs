@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Instant};
 use acquaint_proto::{
     Reason, Refusal,
     v1::{
-        GetStatusRequest, GetStatusResponse, PublishRequest, PublishResponse,
+        self, GetStatusRequest, GetStatusResponse, ListKeysRequest, ListKeysResponse,
+        PublishRequest, PublishResponse, RotateKeyRequest, RotateKeyResponse, RotationPhase,
         admin_service_server::{AdminService, AdminServiceServer},
     },
 };
@@ -13,7 +14,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{directory_refusal, watch::watched};
 use crate::{
-    directory::{Directory, PublishHandle},
+    directory::{Directory, KeyPhase, Phase, PublishHandle, RotateHandle},
     evaluator::Evaluator,
 };
 
@@ -23,6 +24,7 @@ pub struct AdminRpc {
     directory: Arc<Directory>,
     evaluator: Evaluator,
     publisher: PublishHandle,
+    rotator: RotateHandle,
     started: Instant,
 }
 
@@ -33,9 +35,10 @@ impl AdminRpc {
         directory: Arc<Directory>,
         evaluator: Evaluator,
         publisher: PublishHandle,
+        rotator: RotateHandle,
     ) -> AdminServiceServer<Self> {
         let started = Instant::now();
-        AdminServiceServer::new(Self { directory, evaluator, publisher, started })
+        AdminServiceServer::new(Self { directory, evaluator, publisher, rotator, started })
     }
 }
 
@@ -64,7 +67,8 @@ impl AdminService for AdminRpc {
         _request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
         watched("GetStatus", async {
-            let head = self.directory.head().map_err(|error| directory_refusal(&error, ""))?;
+            let refused = |error| directory_refusal(&error, "");
+            let head = self.directory.head().map_err(refused)?;
             let published = self.directory.published();
             let newest = published.manifest.current();
             Ok(Response::new(GetStatusResponse {
@@ -74,11 +78,67 @@ impl AdminService for AdminRpc {
                 published_version: newest.version,
                 snapshot: newest.snapshot.number,
                 members: newest.members(),
-                entries: head.entries,
+                entries: self.directory.entries().map_err(refused)?,
                 evaluated_elements: self.evaluator.evaluated_elements(),
                 uptime_seconds: self.started.elapsed().as_secs(),
+                rotation_phase: rotation_phase(&self.directory.phase()).into(),
+                moved_entries: self.directory.moved().map_err(refused)?.unwrap_or_default(),
             }))
         })
         .await
+    }
+
+    async fn rotate_key(
+        &self,
+        _request: Request<RotateKeyRequest>,
+    ) -> Result<Response<RotateKeyResponse>, Status> {
+        watched("RotateKey", async {
+            let begun = self.rotator.rotate().await.ok_or(Reason::QueueFull);
+            let begun =
+                begun.map_err(Refusal::from)?.map_err(|error| directory_refusal(&error, ""))?;
+            Ok(Response::new(RotateKeyResponse {
+                from_epoch: begun.from,
+                to_epoch: begun.to,
+                rotation_phase: rotation_phase(&self.directory.phase()).into(),
+            }))
+        })
+        .await
+    }
+
+    async fn list_keys(
+        &self,
+        _request: Request<ListKeysRequest>,
+    ) -> Result<Response<ListKeysResponse>, Status> {
+        watched("ListKeys", async {
+            let keys = self.directory.keys().await;
+            let keys = keys.map_err(|error| directory_refusal(&error, ""))?;
+            let keys = keys.into_iter().map(|(key, phase)| v1::EpochKey {
+                epoch: key.epoch,
+                public_key: key.public_key.as_bytes().to_vec().into(),
+                phase: key_phase(phase).into(),
+            });
+            Ok(Response::new(ListKeysResponse { keys: keys.collect() }))
+        })
+        .await
+    }
+}
+
+const fn rotation_phase(phase: &Phase) -> RotationPhase {
+    match phase {
+        Phase::Settled => RotationPhase::Settled,
+        Phase::Moving { .. } => RotationPhase::Moving,
+        Phase::Grace { .. } => RotationPhase::Grace,
+        Phase::Retiring { .. } => RotationPhase::Retiring,
+    }
+}
+
+const fn key_phase(phase: KeyPhase) -> v1::KeyPhase {
+    match phase {
+        KeyPhase::Serving => v1::KeyPhase::Serving,
+        KeyPhase::Moving => v1::KeyPhase::Moving,
+        KeyPhase::Grace => v1::KeyPhase::Grace,
+        KeyPhase::Retiring => v1::KeyPhase::Retiring,
+        KeyPhase::Destroyed => v1::KeyPhase::Destroyed,
+        KeyPhase::Unused => v1::KeyPhase::Unused,
     }
 }

@@ -61,7 +61,7 @@ impl DiscoveryRpc {
         let claims = self.gate.admit(request.metadata(), Scope::Discover)?;
         let EvaluateRequest { epoch, blinded_elements } = request.into_inner();
         let refused = |error| directory_refusal(&error, "blinded_elements");
-        self.directory.check_epoch(epoch).map_err(refused)?;
+        let key = self.directory.key(epoch).map_err(refused)?;
         let reservation = reserve(&self.evaluator, "blinded_elements", &blinded_elements)?;
         let batch = self
             .directory
@@ -69,9 +69,11 @@ impl DiscoveryRpc {
             .await
             .map_err(refused)?;
         let n_elements = batch.len() as u64;
+        let successor = (epoch, self.directory.is_successor(epoch));
         let charged =
-            self.gate.charge(&claims.pseudonym, epoch, &blinded_elements, n_elements).await?;
-        let evaluation = self.directory.evaluate(&reservation, batch).await.map_err(refused)?;
+            self.gate.charge(&claims.pseudonym, successor, &blinded_elements, n_elements).await?;
+        let evaluation =
+            self.directory.evaluate(&reservation, key, batch).await.map_err(refused)?;
         let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
         tracing::debug!(n_elements, charged = charged.elements, "evaluated");
         Ok(EvaluateResponse {

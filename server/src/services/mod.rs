@@ -16,6 +16,7 @@ use crate::{
     admission::store_refusal,
     directory::DirectoryError,
     evaluator::{Evaluator, EvaluatorError, Reservation},
+    store::StoreError,
 };
 
 /// Reserves room for the elements of a packed field, after a look at its length: what is refused
@@ -49,16 +50,21 @@ fn evaluator_refusal(error: &EvaluatorError) -> Refusal {
 /// The one mapping of directory errors to refusals; `field` is the field that holds elements.
 fn directory_refusal(error: &DirectoryError, field: &'static str) -> Refusal {
     match error {
-        DirectoryError::Epoch => Refusal::new(Reason::EpochUnknown).field("epoch"),
+        DirectoryError::Epoch | DirectoryError::Store(StoreError::EpochDropped) => {
+            Refusal::new(Reason::EpochUnknown).field("epoch")
+        }
         DirectoryError::Element(error) => Refusal::from(*error).field(field),
         DirectoryError::LabelLength => Refusal::new(Reason::LabelLength).field("labels"),
         DirectoryError::Full => Refusal::new(Reason::DirectoryFull),
+        DirectoryError::RotationRunning => Refusal::new(Reason::RotationRunning),
         DirectoryError::Evaluator(error) => evaluator_refusal(error),
         DirectoryError::Store(error) => store_refusal(error),
         DirectoryError::Row(_)
         | DirectoryError::Snapshot(_)
         | DirectoryError::Overlay(_)
         | DirectoryError::ForeignKeys
+        | DirectoryError::Phase
+        | DirectoryError::KeyFile(_)
         | DirectoryError::Key(_) => {
             tracing::error!(%error, "the directory failed");
             Refusal::new(Reason::Internal)

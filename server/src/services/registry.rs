@@ -53,10 +53,10 @@ async fn register(
 ) -> Result<Applied, Refusal> {
     let RegisterRequest { epoch, elements, labels, hidden } = request;
     let refused = |error| directory_refusal(&error, "elements");
-    directory.check_epoch(epoch).map_err(refused)?;
+    directory.key(epoch).map_err(refused)?;
     let reservation = reserve(evaluator, "elements", &elements)?;
     let entries = Entries { elements, labels, hidden };
-    directory.register(&reservation, entries).await.map_err(refused)
+    directory.register(&reservation, epoch, entries).await.map_err(refused)
 }
 
 /// Acknowledges each chunk after its durable write, in order; ends at the first refusal.
@@ -109,14 +109,15 @@ impl RegistryService for RegistryRpc {
             self.gate.admit(request.metadata(), Scope::Register)?;
             let RegistryServiceEvaluateRequest { epoch, blinded_elements } = request.into_inner();
             let refused = |error| directory_refusal(&error, "blinded_elements");
-            self.directory.check_epoch(epoch).map_err(refused)?;
+            let key = self.directory.key(epoch).map_err(refused)?;
             let reservation = reserve(&self.evaluator, "blinded_elements", &blinded_elements)?;
             let batch = self
                 .directory
                 .parse_batch(&reservation, blinded_elements)
                 .await
                 .map_err(refused)?;
-            let evaluation = self.directory.evaluate(&reservation, batch).await.map_err(refused)?;
+            let evaluation =
+                self.directory.evaluate(&reservation, key, batch).await.map_err(refused)?;
             let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
             Ok(Response::new(RegistryServiceEvaluateResponse {
                 evaluated_elements: evaluation.elements.concat().into(),
@@ -149,10 +150,10 @@ impl RegistryService for RegistryRpc {
             self.gate.admit(request.metadata(), Scope::Register)?;
             let UnregisterRequest { epoch, elements } = request.into_inner();
             let refused = |error| directory_refusal(&error, "elements");
-            self.directory.check_epoch(epoch).map_err(refused)?;
+            self.directory.key(epoch).map_err(refused)?;
             let reservation = reserve(&self.evaluator, "elements", &elements)?;
             let applied =
-                self.directory.unregister(&reservation, elements).await.map_err(refused)?;
+                self.directory.unregister(&reservation, epoch, elements).await.map_err(refused)?;
             Ok(Response::new(UnregisterResponse {
                 removed: applied.removed,
                 version: applied.version,
