@@ -58,6 +58,8 @@ enum Command {
     /// Tell the server who is registered.
     #[command(subcommand)]
     Registry(commands::registry::Command),
+    /// Publish what is registered, now, and as files for any web server.
+    Publish(commands::publish::Arguments),
     /// Find out who of an address book is registered.
     Discover(commands::discover::Arguments),
     /// Show keys, never the secret ones, and rotate the OPRF key.
@@ -123,6 +125,7 @@ fn run(command: Command, format: Format) -> anyhow::Result<Outcome> {
         Command::Serve(arguments) => on_runtime(commands::serve::run(arguments, format)),
         Command::Key(command) => on_runtime(commands::key::run(command, format)),
         Command::Registry(command) => on_runtime(commands::registry::run(command, format)),
+        Command::Publish(arguments) => on_runtime(commands::publish::run(arguments, format)),
         Command::Discover(arguments) => on_runtime(commands::discover::run(arguments, format)),
     }
 }

@@ -51,5 +51,6 @@ pub mod keys;
 pub mod limits;
 pub mod manifest;
 pub mod oprf;
+pub mod publication;
 pub mod set;
 pub mod tag;

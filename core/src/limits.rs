@@ -93,6 +93,14 @@ pub const OVERLAY_BYTES_MAX: usize = 40 * OVERLAY_ENTRIES_MAX;
 /// It travels in chunks, so it may exceed a message.
 pub const DELTA_BYTES_MAX: usize = OVERLAY_BYTES_MAX + 8 * OVERLAY_ENTRIES_MAX;
 
+/// Steps of the way from one version to another: a server keeps the way over a few snapshots.
+pub const WAY_STEPS_MAX: usize = 64;
+
+/// Versions exported earlier from which a static export still leads to the newest one.
+///
+/// A delta is made for each; whoever comes from an older one downloads the snapshot.
+pub const EXPORTED_VERSIONS_MAX: usize = 100;
+
 /// Length of one chunk of a streamed segment or label array in bytes.
 pub const CHUNK_BYTES: usize = 128 * 1_024;
 

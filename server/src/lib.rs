@@ -17,6 +17,7 @@
 //! | [`clock`] | time as an argument |
 //! | [`directory`] | rows, keys, publication |
 //! | [`evaluator`] | the CPU pool and its queue |
+//! | [`export`] | the publication as files, for any web server |
 //! | [`keystore`] | the key directory |
 //! | [`serve`] | binding, serving, stopping |
 //! | [`services`] | the rpcs |
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod directory;
 pub mod evaluator;
+pub mod export;
 pub mod keystore;
 pub mod serve;
 pub mod services;

@@ -69,6 +69,8 @@ fn the_descriptor_set_lists_every_service_and_rpc() {
             "AdminService",
             vec![
                 ("Publish", false, false),
+                ("ListPublication", false, true),
+                ("FetchFile", false, true),
                 ("GetStatus", false, false),
                 ("RotateKey", false, false),
                 ("ListKeys", false, false),
@@ -115,7 +117,7 @@ fn descriptors() -> BTreeMap<String, DescriptorProto> {
     messages.map(|message| (message.name().to_owned(), message)).collect()
 }
 
-/// The encoding of a message in which every field holds a payload.
+/// The encoding of a message in which every field holds a payload, a repeated message one.
 fn filled(descriptors: &BTreeMap<String, DescriptorProto>, name: &str) -> Vec<u8> {
     let mut wire = Vec::new();
     for field in &descriptors[name].field {

@@ -77,6 +77,11 @@ impl Line {
         self.lineage.load().as_ref()?.snapshot(number)
     }
 
+    /// The snapshots whose files are kept.
+    pub(super) fn kept(&self) -> Vec<Arc<Snapshot>> {
+        self.read().as_ref().map(Lineage::kept).unwrap_or_default()
+    }
+
     /// The snapshots that are known, oldest first.
     pub(super) fn origins(&self) -> Vec<Origin> {
         self.lineage.load().as_ref().map(|lineage| lineage.origins()).unwrap_or_default()

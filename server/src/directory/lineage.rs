@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
-use acquaint_core::set::{Delta, DeltaVersions, Overlay, OverlayError, Universe};
+use acquaint_core::{
+    limits::WAY_STEPS_MAX,
+    set::{Delta, DeltaVersions, Overlay, OverlayError, Universe},
+};
 use bytes::Bytes;
 
 use super::{
@@ -15,6 +18,8 @@ pub(super) const SNAPSHOTS_MAX: usize = 8;
 
 /// Snapshots whose files are kept: the newest, and the one before for downloads that had begun.
 const FILES_MAX: usize = 2;
+
+const _: () = assert!(SNAPSHOTS_MAX <= WAY_STEPS_MAX, "every way fits its file");
 
 const NEVER_EMPTY: &str = "a history has a newest snapshot";
 
@@ -102,6 +107,12 @@ impl Lineage {
     pub(super) fn snapshot(&self, number: u64) -> Option<Arc<Snapshot>> {
         let kept = self.links.iter().filter_map(|link| link.files.as_ref()).chain(&self.retired);
         kept.into_iter().find(|snapshot| snapshot.info().number == number).cloned()
+    }
+
+    /// The snapshots whose files are kept.
+    pub(super) fn kept(&self) -> Vec<Arc<Snapshot>> {
+        let linked = self.links.iter().filter_map(|link| link.files.as_ref());
+        linked.chain(&self.retired).cloned().collect()
     }
 
     /// Its snapshots, oldest first.

@@ -3,6 +3,7 @@
 //! It meets the core's types and the store; it knows neither the wire nor credentials. Whoever
 //! calls it has been admitted.
 
+mod files;
 mod line;
 mod lineage;
 mod lines;
@@ -41,6 +42,7 @@ use crate::{
     store::{Applied, Head, Store, StoreError},
 };
 
+pub use files::Listing;
 pub use line::CompactionPolicy;
 pub use lineage::Step;
 pub use phase::{Epochs, Phase};

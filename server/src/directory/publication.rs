@@ -71,6 +71,11 @@ impl Published {
         self.lines.iter().find_map(|line| line.snapshot(number))
     }
 
+    /// The snapshots whose files are kept.
+    pub(super) fn kept(&self) -> impl Iterator<Item = Arc<Snapshot>> + '_ {
+        self.lines.iter().flat_map(|line| line.kept())
+    }
+
     /// The way from one version to another, step by step; `None` if there is none. Blocks for a
     /// while: to be called on the evaluator's pool.
     ///

@@ -5,6 +5,7 @@ use std::{fmt, ops::Range};
 use acquaint_core::{
     limits::CHUNK_BYTES,
     manifest::{ManifestError, SegmentIndex, SegmentInfo, SnapshotInfo},
+    publication::FileName,
     set::{
         self, EncodedSegment, Overlay, OverlayError, Record, SetError, SnapshotSegment,
         SnapshotView, Universe,
@@ -15,6 +16,7 @@ use bytes::Bytes;
 /// The files of a snapshot, ready to send.
 pub struct Snapshot {
     info: SnapshotInfo,
+    segments: SegmentIndex,
     index: Bytes,
     view: SnapshotView<Bytes>,
 }
@@ -119,7 +121,7 @@ impl Snapshot {
             index_digest: index.digest(),
         };
         let view = SnapshotView::new(&universe, epoch, number, files)?;
-        Ok(Self { info, index: index.encode().into(), view })
+        Ok(Self { info, index: index.encode().into(), segments: index, view })
     }
 
     /// What a manifest says about it.
@@ -132,6 +134,37 @@ impl Snapshot {
     #[must_use]
     pub fn index(&self) -> Bytes {
         self.index.clone()
+    }
+
+    /// Names and lengths of its files: the index, and each segment's set and labels. An empty
+    /// label file is none.
+    pub fn files(&self) -> impl Iterator<Item = (FileName, u64)> + '_ {
+        let index = (FileName::Index(self.info.index_digest), self.index.len() as u64);
+        let files = self.segments.segments().iter().flat_map(|segment| {
+            let set = (FileName::Set(segment.set_digest), u64::from(segment.set_bytes));
+            [set, (FileName::Labels(segment.labels_digest), segment.labels_bytes())]
+        });
+        std::iter::once(index).chain(files).filter(|(_, bytes)| *bytes > 0)
+    }
+
+    /// A file of it by name.
+    #[must_use]
+    pub fn file(&self, name: &FileName) -> Option<Bytes> {
+        let segment = |has: &dyn Fn(&SegmentInfo) -> bool| {
+            self.view.segments().get(self.segments.segments().iter().position(has)?)
+        };
+        match name {
+            FileName::Index(digest) => {
+                (*digest == self.info.index_digest).then(|| self.index.clone())
+            }
+            FileName::Set(digest) => {
+                segment(&|info| info.set_digest == *digest).map(|segment| segment.bytes.clone())
+            }
+            FileName::Labels(digest) => {
+                segment(&|info| info.labels_digest == *digest).map(|segment| segment.labels.clone())
+            }
+            FileName::Manifest | FileName::Delta { .. } | FileName::Way { .. } => None,
+        }
     }
 
     /// Its files, to be searched.
@@ -249,6 +282,21 @@ mod tests {
         assert!(snapshot.chunks(Part::Set, n, 0).unwrap().next().is_none());
         assert!(snapshot.chunks(Part::Set, n, 1).is_none());
         assert!(snapshot.chunks(Part::Set, n + 1, 0).is_none());
+    }
+
+    #[test]
+    fn its_files_have_the_digests_and_lengths_of_their_names() {
+        let snapshot = build(records(60_000));
+        let files: Vec<_> = snapshot.files().collect();
+        assert_eq!(files.len(), 1 + 2 * snapshot.info().universe.segment_count() as usize);
+        for (name, bytes) in files {
+            let file = snapshot.file(&name).unwrap();
+            assert_eq!(file.len() as u64, bytes);
+            assert!(name.fits(&file), "{name}");
+        }
+        assert_eq!(snapshot.file(&FileName::Set([0; 32])), None);
+        // One segment without members: there is nothing to write as its labels.
+        assert_eq!(build(Vec::new()).files().count(), 2);
     }
 
     #[test]

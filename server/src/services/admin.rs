@@ -2,21 +2,31 @@
 
 use std::{sync::Arc, time::Instant};
 
+use acquaint_core::{
+    limits::CHUNK_BYTES,
+    publication::{DirectoryVersion, FileName},
+};
 use acquaint_proto::{
     Reason, Refusal,
     v1::{
-        self, GetStatusRequest, GetStatusResponse, ListKeysRequest, ListKeysResponse,
-        PublishRequest, PublishResponse, RotateKeyRequest, RotateKeyResponse, RotationPhase,
+        self, FetchFileRequest, FetchFileResponse, GetStatusRequest, GetStatusResponse,
+        ListKeysRequest, ListKeysResponse, ListPublicationRequest, ListPublicationResponse,
+        PublishRequest, PublishResponse, PublishedFile, PublishedVersion, RotateKeyRequest,
+        RotateKeyResponse, RotationPhase,
         admin_service_server::{AdminService, AdminServiceServer},
     },
 };
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{directory_refusal, watch::watched};
+use super::{DELTA_COST_ELEMENTS, directory_refusal, evaluator_refusal, watch::watched};
 use crate::{
-    directory::{Directory, KeyPhase, Phase, PublishHandle, RotateHandle},
-    evaluator::Evaluator,
+    directory::{Directory, KeyPhase, Listing, Phase, PublishHandle, RotateHandle},
+    evaluator::{Evaluator, Reservation},
 };
+
+/// Names in one message of a listing: about 100 KB.
+const NAMES_PER_MESSAGE: usize = 1_000;
 
 /// Answers `AdminService`.
 #[derive(Debug)]
@@ -40,6 +50,28 @@ impl AdminRpc {
         let started = Instant::now();
         AdminServiceServer::new(Self { directory, evaluator, publisher, rotator, started })
     }
+
+    fn reserve(&self) -> Result<Reservation, Refusal> {
+        self.evaluator.reserve(DELTA_COST_ELEMENTS).map_err(|error| evaluator_refusal(&error))
+    }
+}
+
+/// A listing in messages: the manifest first, then the names.
+fn listing_messages(listing: Listing) -> Vec<ListPublicationResponse> {
+    let Listing { manifest, versions, files } = listing;
+    let version = |DirectoryVersion { snapshot, version }| PublishedVersion { snapshot, version };
+    let first = ListPublicationResponse {
+        manifest: Some(manifest.into()),
+        versions: versions.into_iter().map(version).collect(),
+        files: Vec::new(),
+    };
+    let file = |(name, bytes): (FileName, u64)| PublishedFile { name: name.to_string(), bytes };
+    let files: Vec<_> = files.into_iter().map(file).collect();
+    let names = files.chunks(NAMES_PER_MESSAGE).map(|files| ListPublicationResponse {
+        files: files.to_vec(),
+        ..ListPublicationResponse::default()
+    });
+    std::iter::once(first).chain(names).collect()
 }
 
 #[async_trait]
@@ -58,6 +90,47 @@ impl AdminService for AdminRpc {
                 members: newest.members(),
                 version: newest.version,
             }))
+        })
+        .await
+    }
+
+    type ListPublicationStream = BoxStream<'static, Result<ListPublicationResponse, Status>>;
+
+    async fn list_publication(
+        &self,
+        request: Request<ListPublicationRequest>,
+    ) -> Result<Response<Self::ListPublicationStream>, Status> {
+        watched("ListPublication", async {
+            let version =
+                |PublishedVersion { snapshot, version }| DirectoryVersion { snapshot, version };
+            let exported: Vec<_> = request.into_inner().exported.into_iter().map(version).collect();
+            let listing = self.directory.list(&self.reserve()?, &exported).await;
+            let listing = listing
+                .map_err(|error| directory_refusal(&error, "exported"))?
+                .ok_or_else(|| Refusal::new(Reason::SnapshotUnknown))?;
+            let messages = listing_messages(listing).into_iter().map(Ok);
+            Ok(Response::new(stream::iter(messages).boxed()))
+        })
+        .await
+    }
+
+    type FetchFileStream = BoxStream<'static, Result<FetchFileResponse, Status>>;
+
+    async fn fetch_file(
+        &self,
+        request: Request<FetchFileRequest>,
+    ) -> Result<Response<Self::FetchFileStream>, Status> {
+        watched("FetchFile", async {
+            let unknown = || Refusal::new(Reason::SnapshotUnknown).field("name");
+            let name: FileName = request.into_inner().name.parse().map_err(|_| unknown())?;
+            let file = self.directory.file(&self.reserve()?, name).await;
+            let file =
+                file.map_err(|error| directory_refusal(&error, "name"))?.ok_or_else(unknown)?;
+            let pieces = (0..file.len()).step_by(CHUNK_BYTES).map(move |start| {
+                let data = file.slice(start..(start + CHUNK_BYTES).min(file.len()));
+                Ok(FetchFileResponse { data })
+            });
+            Ok(Response::new(stream::iter(pieces).boxed()))
         })
         .await
     }

@@ -19,7 +19,7 @@ use acquaint_proto::{
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{directory_refusal, reserve, watch::watched};
+use super::{DELTA_COST_ELEMENTS, directory_refusal, reserve, watch::watched};
 use crate::{
     admission::{Gate, bucket::QuotaState},
     directory::{
@@ -28,9 +28,6 @@ use crate::{
     },
     evaluator::Evaluator,
 };
-
-/// Room in the evaluator's queue that the making of a delta takes, in elements.
-const DELTA_COST_ELEMENTS: u32 = 64;
 
 /// Answers `DiscoveryService`.
 #[derive(Debug)]

@@ -19,6 +19,9 @@ use crate::{
     store::StoreError,
 };
 
+/// Room in the evaluator's queue that the making of a delta takes, in elements.
+const DELTA_COST_ELEMENTS: u32 = 64;
+
 /// Reserves room for the elements of a packed field, after a look at its length: what is refused
 /// here has cost nothing.
 fn reserve(
