@@ -6,8 +6,15 @@ use acquaint_core::manifest::{ManifestHead, ManifestPin};
 use tokio::sync::Semaphore;
 
 use crate::{
-    client::Client, connection::Connection, cpu::Cpu, credentials::CredentialProvider,
-    registrar::Registrar, retry::RetryPolicy, state::StateStore, transport::Transport,
+    client::Client,
+    connection::Connection,
+    cpu::Cpu,
+    credentials::CredentialProvider,
+    registrar::Registrar,
+    retry::RetryPolicy,
+    state::StateStore,
+    static_files::{Http, StaticFiles},
+    transport::{self, Transport},
     trust::Trust,
 };
 
@@ -29,6 +36,7 @@ pub struct Builder<T> {
     pin: Option<ManifestPin>,
     credentials: Option<Arc<dyn CredentialProvider>>,
     root_pem: Option<Vec<u8>>,
+    static_files: Option<String>,
     last_seen: Option<ManifestHead>,
     state: Option<Arc<dyn StateStore>>,
     retry_time_max: Duration,
@@ -48,6 +56,9 @@ pub enum BuildError {
     /// Another scheme than `https`. There is no way to switch TLS off.
     #[error("the endpoint must begin with https://")]
     NotHttps,
+    /// Not an address of a folder.
+    #[error("the address of the static files is not one such as https://cdn.example.org/acquaint/")]
+    StaticFiles,
     /// No pin was given.
     #[error("no manifest pin was given: take it from the operator, not from the server")]
     NoPin,
@@ -68,6 +79,8 @@ pub enum BuildError {
 /// What [`Client`] and [`Registrar`] have in common.
 pub(crate) struct Core {
     pub(crate) connection: Connection,
+    /// Where what is published comes from, if not from the server.
+    pub(crate) static_files: Option<StaticFiles>,
     pub(crate) trust: Trust,
     pub(crate) cpu: Arc<Cpu>,
     pub(crate) in_flight: usize,
@@ -83,6 +96,7 @@ impl<T> Builder<T> {
             pin: None,
             credentials: None,
             root_pem: None,
+            static_files: None,
             last_seen: None,
             state: None,
             retry_time_max: RETRY_TIME_MAX_DEFAULT,
@@ -168,16 +182,22 @@ impl<T> Builder<T> {
         if self.threads == Some(0) {
             return Err(BuildError::Threads);
         }
-        let cpu = Arc::new(Cpu::new(self.threads).map_err(|_| BuildError::Threads)?);
-        let connection = Connection {
-            transport,
-            credentials,
-            retries: RetryPolicy { time_max: self.retry_time_max },
-            request_timeout: self.request_timeout,
+        let retries = RetryPolicy { time_max: self.retry_time_max };
+        let static_files = match &self.static_files {
+            None => None,
+            Some(address) => {
+                let roots = transport::roots(self.root_pem.as_deref())?;
+                let http = Http::new(address, roots, Arc::clone(transport.meter()))?;
+                Some(StaticFiles::new(http, retries, self.request_timeout))
+            }
         };
+        let cpu = Arc::new(Cpu::new(self.threads).map_err(|_| BuildError::Threads)?);
+        let connection =
+            Connection { transport, credentials, retries, request_timeout: self.request_timeout };
         let trust = Trust::new(pin, self.last_seen);
         Ok(Arc::new(Core {
             connection,
+            static_files,
             trust,
             cpu,
             in_flight: self.in_flight,
@@ -195,6 +215,19 @@ impl Builder<Client> {
     #[must_use]
     pub fn state_store(mut self, store: impl StateStore + 'static) -> Self {
         self.state = Some(Arc::new(store));
+        self
+    }
+
+    /// Gets what is published (manifest, set, labels, what changed) over HTTPS from this folder
+    /// instead of from the server: from what `acquaint publish --to` wrote, behind any web server
+    /// or content delivery network. The server still evaluates.
+    ///
+    /// Nothing there is trusted: what the pin vouches for is checked as if it came from the
+    /// server. Whoever runs the place sees address, time, and the version that a client has; it is
+    /// sent no credential. [`Self::trust_root_pem`] applies to it, too.
+    #[must_use]
+    pub fn static_files(mut self, address: &str) -> Self {
+        self.static_files = Some(address.to_owned());
         self
     }
 
@@ -280,6 +313,9 @@ mod tests {
         assert_eq!(refused(complete().in_flight(IN_FLIGHT_MAX + 1)), BuildError::InFlight);
         assert_eq!(refused(complete().threads(0)), BuildError::Threads);
         assert_eq!(refused(complete().trust_root_pem("?")), BuildError::RootCertificate);
+        assert_eq!(refused(complete().static_files("https://")), BuildError::StaticFiles);
+        assert_eq!(refused(complete().static_files("http://a.test")), BuildError::NotHttps);
+        assert!(complete().static_files("https://a.test/b").build().is_ok());
         assert!(complete().in_flight(IN_FLIGHT_MAX).threads(1).build().is_ok());
         let registrar = Registrar::builder("http://a.test").build();
         assert_eq!(registrar.unwrap_err(), BuildError::NotHttps);

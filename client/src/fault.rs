@@ -38,7 +38,7 @@ impl Fault {
         Self { error, remedy: Remedy::None }
     }
 
-    const fn transient(error: ClientError, retry_after: Option<Duration>) -> Self {
+    pub(crate) const fn transient(error: ClientError, retry_after: Option<Duration>) -> Self {
         let not_before = match retry_after {
             Some(delay) => delay,
             None => Duration::ZERO,
@@ -98,6 +98,20 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// A connection that could not be opened, or broke.
+    pub(crate) fn of_transport(cause: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(cause);
+        while let Some(error) = next {
+            if is_certificate_error(error) {
+                return Self::final_(ClientError::UntrustedServer);
+            }
+            next = error.source();
+        }
+        Self::transient(ClientError::Unreachable, None)
+    }
+}
+
 impl From<ClientError> for Fault {
     /// An error of the SDK's own making: another attempt would end the same way.
     fn from(error: ClientError) -> Self {
@@ -118,7 +132,7 @@ impl From<Status> for Fault {
         let fault = match (stated, status.source()) {
             (Some(fault), _) => fault,
             // A status with a cause was made on this side: the transport failed under the call.
-            (None, Some(cause)) => transport_fault(cause),
+            (None, Some(cause)) => Self::of_transport(cause),
             (None, None) => Self::of_code(code, retry_after),
         };
         match fault.remedy {
@@ -126,17 +140,6 @@ impl From<Status> for Fault {
             _ => fault,
         }
     }
-}
-
-fn transport_fault(cause: &(dyn Error + 'static)) -> Fault {
-    let mut next = Some(cause);
-    while let Some(error) = next {
-        if is_certificate_error(error) {
-            return Fault::final_(ClientError::UntrustedServer);
-        }
-        next = error.source();
-    }
-    Fault::transient(ClientError::Unreachable, None)
 }
 
 /// Whether TLS refused the peer's identity: repeating cannot help, and the remedy is another one.

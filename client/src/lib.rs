@@ -13,6 +13,8 @@
 //!   during a lookup; the downloads are the same whatever matches.
 //! - **Batches look alike.** They are padded to the classes of the manifest, shuffled, and cut
 //!   from a shuffled address book.
+//! - **Any place will do.** With [`Builder::static_files`], what is published comes from any web
+//!   server, which is trusted with nothing.
 //! - **TLS always.** There is no way to connect without it.
 //! - **Failure is told as what to do next.** A [`ClientError`] says whether waiting helps, for
 //!   how long, and what to correct; its texts are constants. Retries are bounded in time, honor
@@ -96,6 +98,7 @@ mod registrar;
 mod registration;
 mod retry;
 pub mod state;
+mod static_files;
 #[cfg(test)]
 mod testing;
 mod traffic;

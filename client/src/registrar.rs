@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use acquaint_core::{
     identifier::Identifier,
     limits::BATCH_ELEMENTS_MAX,
-    manifest::{ManifestHead, VerifiedManifest},
+    manifest::{ManifestHead, SignedManifest, VerifiedManifest},
     oprf::{self, Blinding, ElementError, OprfElement, Padding, TrustedKey},
     tag::Label,
 };
@@ -14,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     builder::{Builder, Core},
+    connection::required,
     error::ClientError,
     registration::{Chunk, Registration},
     traffic::{Meter, Traffic},
@@ -167,7 +168,8 @@ impl Registrar {
                 async move { client.get_manifest(request).await }
             })
             .await?;
-        self.core.trust.accept(answer.manifest).map(|(_, manifest)| Arc::new(manifest))
+        let signed = SignedManifest::try_from(required(answer.manifest)?)?;
+        self.core.trust.accept(&signed).map(Arc::new)
     }
 }
 

@@ -25,9 +25,10 @@ pub struct Traffic {
 pub struct PhaseReport {
     /// Wall-clock time. Phases that run at the same time overlap.
     pub duration: Duration,
-    /// gRPC messages sent, with their 5-byte headers, in bytes; repetitions count.
+    /// gRPC messages sent, with their 5-byte headers, in bytes; repetitions count. Requests for
+    /// static files do not.
     pub bytes_up: u64,
-    /// gRPC messages received, with their 5-byte headers, in bytes.
+    /// gRPC messages received, with their 5-byte headers, and static files, in bytes.
     pub bytes_down: u64,
 }
 

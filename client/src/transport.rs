@@ -17,6 +17,7 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time,
 };
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
@@ -48,7 +49,11 @@ impl Transport {
         let uri = parse(address)?;
         let tls = ClientTlsConfig::new().domain_name(host(&uri).ok_or(BuildError::Endpoint)?);
         let tls = match root_pem {
-            Some(pem) => tls.ca_certificate(checked_roots(pem)?),
+            // Read once here, because tonic skips what it cannot read.
+            Some(pem) => {
+                roots(Some(pem))?;
+                tls.ca_certificate(Certificate::from_pem(pem))
+            }
             None => tls.with_webpki_roots(),
         };
         let endpoint = Endpoint::from(uri)
@@ -70,7 +75,7 @@ impl Transport {
     }
 
     /// Counts what goes over all its connections.
-    pub(crate) fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 
@@ -105,15 +110,22 @@ fn parse(address: &str) -> Result<Uri, BuildError> {
 }
 
 /// The host without the brackets of an IPv6 address.
-fn host(uri: &Uri) -> Option<&str> {
+pub(crate) fn host(uri: &Uri) -> Option<&str> {
     let host = uri.host()?;
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     (!bare.is_empty()).then_some(bare)
 }
 
-/// Reads the certificates once here, because tonic skips what it cannot read.
-fn checked_roots(pem: &[u8]) -> Result<Certificate, BuildError> {
+/// The roots to trust: those of a PEM file, or else the public web's.
+///
+/// # Errors
+/// [`BuildError::RootCertificate`] if one of the file cannot be read, or there is none.
+pub(crate) fn roots(pem: Option<&[u8]>) -> Result<RootCertStore, BuildError> {
     let mut roots = RootCertStore::empty();
+    let Some(pem) = pem else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(roots);
+    };
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|_| BuildError::RootCertificate)?;
         roots.add(certificate).map_err(|_| BuildError::RootCertificate)?;
@@ -121,7 +133,20 @@ fn checked_roots(pem: &[u8]) -> Result<Certificate, BuildError> {
     if roots.is_empty() {
         return Err(BuildError::RootCertificate);
     }
-    Ok(Certificate::from_pem(pem))
+    Ok(roots)
+}
+
+/// Opens a TCP connection that counts its bytes.
+///
+/// # Errors
+/// Whatever the system says; a connection that is not there in time is none.
+pub(crate) async fn connect(uri: &Uri, meter: &Arc<Meter>) -> io::Result<CountedStream> {
+    let host = host(uri).ok_or(io::ErrorKind::InvalidInput)?;
+    let connecting = TcpStream::connect((host, uri.port_u16().unwrap_or(HTTPS_PORT)));
+    let stream = time::timeout(CONNECT_TIMEOUT, connecting).await??;
+    // Requests are written whole: waiting for more to send only delays them.
+    stream.set_nodelay(true)?;
+    Ok(CountedStream { stream, meter: Arc::clone(meter) })
 }
 
 /// Opens TCP connections that count their bytes.
@@ -141,18 +166,12 @@ impl tower::Service<Uri> for CountingConnector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let meter = Arc::clone(&self.meter);
-        Box::pin(async move {
-            let host = host(&uri).ok_or(io::ErrorKind::InvalidInput)?;
-            let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(HTTPS_PORT))).await?;
-            // Requests are written whole: waiting for more to send only delays them.
-            stream.set_nodelay(true)?;
-            Ok(TokioIo::new(CountedStream { stream, meter }))
-        })
+        Box::pin(async move { connect(&uri, &meter).await.map(TokioIo::new) })
     }
 }
 
 /// A TCP stream that counts its bytes.
-struct CountedStream {
+pub(crate) struct CountedStream {
     stream: TcpStream,
     meter: Arc<Meter>,
 }

@@ -2,10 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::error::ClientError;
 use acquaint_core::manifest::{ManifestHead, ManifestPin, SignedManifest, VerifiedManifest};
-use acquaint_proto::v1;
-
-use crate::{connection::required, error::ClientError};
 
 /// The root of a client's trust, shared by all its calls.
 #[derive(Debug)]
@@ -48,18 +46,14 @@ impl Trust {
     ///
     /// Comparing and remembering is one step: of two calls that run at the same time and are told
     /// two histories, one is refused.
-    pub(crate) fn accept(
-        &self,
-        received: Option<v1::SignedManifest>,
-    ) -> Result<(SignedManifest, VerifiedManifest), ClientError> {
-        let signed = SignedManifest::try_from(required(received)?)?;
+    pub(crate) fn accept(&self, signed: &SignedManifest) -> Result<VerifiedManifest, ClientError> {
         let manifest = signed.verify(&self.pin)?;
         let mut head = self.lock();
         if let Some(head) = head.as_ref() {
             manifest.check_follows(head)?;
         }
         *head = Some(manifest.head());
-        Ok((signed, manifest))
+        Ok(manifest)
     }
 
     /// A head is replaced as a whole, so that a panic elsewhere cannot have left half of one.

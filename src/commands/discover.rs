@@ -32,6 +32,11 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     server: ServerArguments,
+
+    /// Get what is published over HTTPS from this folder, as `acquaint publish --to` wrote it,
+    /// instead of from the server.
+    #[arg(long, value_name = "URL", env = "ACQUAINT_STATIC_FILES")]
+    static_files: Option<String>,
 }
 
 /// An address book to read.
@@ -98,6 +103,9 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
     let mut builder = server.configure(Client::builder(&server.server))?;
     if let Some(directory) = &arguments.state {
         builder = builder.state_store(FileStateStore::open(directory)?);
+    }
+    if let Some(address) = &arguments.static_files {
+        builder = builder.static_files(address);
     }
     let client = builder.build()?;
     let bars = PhaseBars::new(format);

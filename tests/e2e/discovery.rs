@@ -519,17 +519,17 @@ async fn dropped_lookups_leave_the_server_serving() {
 }
 
 /// Sizes of messages by rpc and direction, in order.
-type Sizes = BTreeMap<(String, Direction), Vec<usize>>;
+pub type Sizes = BTreeMap<(String, Direction), Vec<usize>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Direction {
+pub enum Direction {
     Up,
     Down,
 }
 
 /// A proxy that measures every message between clients and a server.
 #[derive(Clone)]
-struct Tap {
+pub struct Tap {
     upstream: Channel,
     sizes: Arc<Mutex<Sizes>>,
 }
@@ -543,7 +543,7 @@ struct Tapped {
 
 impl Tap {
     /// Starts a tap in front of a world, under the same certificate; gives its address.
-    async fn start(world: &World) -> (Self, String, Running) {
+    pub async fn start(world: &World) -> (Self, String, Running) {
         install_provider();
         let tap = Self { upstream: world.channel(), sizes: Arc::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -565,13 +565,13 @@ impl Tap {
     }
 
     /// What was measured since the last time.
-    fn take(&self) -> Sizes {
+    pub fn take(&self) -> Sizes {
         std::mem::take(&mut *self.sizes.lock().unwrap())
     }
 }
 
 /// Stops a task when dropped.
-struct Running(AbortHandle);
+pub struct Running(pub AbortHandle);
 
 impl Drop for Running {
     fn drop(&mut self) {

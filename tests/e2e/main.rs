@@ -25,5 +25,6 @@ mod lying;
 mod process;
 mod quota;
 mod rotation;
+mod static_files;
 mod sync;
 mod world;

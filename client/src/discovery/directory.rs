@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use acquaint_core::manifest::{EpochInfo, ManifestError, SegmentIndex, SegmentInfo};
-use acquaint_proto::v1;
+use acquaint_core::{
+    manifest::{EpochInfo, ManifestError, SegmentIndex, SegmentInfo},
+    publication::DirectoryVersion,
+};
 use bytes::Bytes;
 use futures_util::future::try_join;
 
 use super::{
     Phase,
-    chunks::Assembler,
-    delta,
-    download::{LabelStream, SegmentStream, SetStream, download},
-    files::Files,
     holding::Holding,
+    source::{Part, SegmentFile, Source},
 };
 use crate::{builder::Core, error::ClientError, outcome::Progress, traffic::Meter};
 
@@ -58,15 +57,12 @@ impl Wanted<'_> {
             holding.check_overlay(self.info)?;
             return Ok(holding);
         }
-        let request = v1::FetchDeltaRequest {
-            snapshot: holding.snapshot(),
-            version: holding.version(),
-            to_snapshot: self.info.snapshot.number,
-            to_version: self.info.version,
-        };
+        let from = DirectoryVersion { snapshot: holding.snapshot(), version: holding.version() };
+        let to =
+            DirectoryVersion { snapshot: self.info.snapshot.number, version: self.info.version };
         let progress = |bytes| (self.progress)(Progress::Delta { bytes });
-        let steps =
-            delta::fetch(&self.core.connection, request, &self.set.meter, &progress).await?;
+        let source = Source::of(self.core);
+        let steps = source.steps(from, to, &self.set.meter, &progress).await?;
         let info = self.info.clone();
         Ok(self.core.cpu.run(move || holding.follow(&steps, &info)).await??)
     }
@@ -76,40 +72,31 @@ impl Wanted<'_> {
         let index = self.fetch_index().await?;
         let set_progress = |bytes, total| (self.progress)(Progress::Set { bytes, total });
         let set = index.segments().iter().map(|info| (info.set_bytes, info.set_digest)).collect();
-        let set = self.fetch(&SetStream, set, &self.set.meter, &set_progress);
+        let set = self.fetch(Part::Set, set, &self.set.meter, &set_progress);
         let labels_progress = |bytes, total| (self.progress)(Progress::Labels { bytes, total });
         let labels = index.segments().iter().map(labels_file).collect::<Result<_, _>>()?;
-        let labels = self.fetch(&LabelStream, labels, &self.labels.meter, &labels_progress);
+        let labels = self.fetch(Part::Labels, labels, &self.labels.meter, &labels_progress);
         let (set, labels) = try_join(set, self.labels.timed(labels)).await?;
         Ok(Holding::of_snapshot(self.info, &index, set, labels)?)
     }
 
     async fn fetch_index(&self) -> Result<SegmentIndex, ClientError> {
-        let (connection, snapshot) = (&self.core.connection, &self.info.snapshot);
-        let request = v1::FetchSegmentIndexRequest { snapshot: snapshot.number };
-        let answer: v1::FetchSegmentIndexResponse = connection
-            .unary(request, &self.set.meter, |request| {
-                let mut client = connection.discovery();
-                async move { client.fetch_segment_index(request).await }
-            })
-            .await?;
-        Ok(SegmentIndex::decode(&answer.index, snapshot)?)
+        let snapshot = &self.info.snapshot;
+        let index = Source::of(self.core).index(snapshot, &self.set.meter).await?;
+        Ok(SegmentIndex::decode(&index, snapshot)?)
     }
 
-    async fn fetch<D: SegmentStream>(
+    async fn fetch(
         &self,
-        rpc: &D,
-        files: Vec<(u32, [u8; 32])>,
+        part: Part,
+        files: Vec<SegmentFile>,
         meter: &Meter,
         progress: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> Result<Vec<Bytes>, ClientError> {
         let total = files.iter().map(|(bytes, _)| u64::from(*bytes)).sum();
-        let (lengths, digests) = files.into_iter().unzip();
-        let assembler = Assembler::new(lengths, Files::new(digests));
         let progress = |bytes| progress(bytes, total);
-        let (connection, number) = (&self.core.connection, self.info.snapshot.number);
-        let files = download(connection, rpc, number, assembler, meter, &progress).await?;
-        Ok(files.complete())
+        let (source, number) = (Source::of(self.core), self.info.snapshot.number);
+        source.segments(part, number, files, meter, &progress).await
     }
 }
 
@@ -117,7 +104,7 @@ impl Wanted<'_> {
 ///
 /// # Errors
 /// [`ManifestError::Content`] for more members than positions on the wire can count.
-fn labels_file(info: &SegmentInfo) -> Result<(u32, [u8; 32]), ManifestError> {
+fn labels_file(info: &SegmentInfo) -> Result<SegmentFile, ManifestError> {
     let bytes = u32::try_from(info.labels_bytes()).map_err(|_| ManifestError::Content)?;
     Ok((bytes, info.labels_digest))
 }

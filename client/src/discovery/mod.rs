@@ -10,6 +10,7 @@ mod holding;
 mod matching;
 mod plan;
 mod session;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,6 @@ use std::{
 };
 
 use acquaint_core::manifest::VerifiedManifest;
-use acquaint_proto::v1;
 use futures_util::{
     StreamExt,
     future::{Either, select},
@@ -42,6 +42,7 @@ use crate::{
 use directory::Wanted;
 use evaluate::{Evaluation, evaluate_batch};
 use session::Session;
+use source::Source;
 
 /// How often a lookup starts over because key or snapshot were replaced under it.
 const RESTARTS_MAX: usize = 2;
@@ -178,19 +179,13 @@ impl<'a> Lookup<'a> {
         session: &mut Session,
     ) -> Result<Arc<VerifiedManifest>, ClientError> {
         (self.progress)(Progress::Manifest);
-        let connection = &self.core.connection;
-        let request = v1::GetManifestRequest { known_digest: session.known_digest().into() };
-        let answer: v1::GetManifestResponse = connection
-            .unary(request, &self.manifest.meter, |request| {
-                let mut client = connection.discovery();
-                async move { client.get_manifest(request).await }
-            })
-            .await?;
-        if answer.manifest.is_none() {
+        let source = Source::of(self.core);
+        let newest = source.manifest(session.known_digest(), &self.manifest.meter).await?;
+        let Some(signed) = newest else {
             // Nothing newer than what was accepted before.
             return session.manifest().ok_or(Misbehavior::Message.into());
-        }
-        let (signed, manifest) = self.core.trust.accept(answer.manifest)?;
+        };
+        let manifest = self.core.trust.accept(&signed)?;
         let manifest = Arc::new(manifest);
         session.accept(signed, &manifest)?;
         Ok(manifest)
