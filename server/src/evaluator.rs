@@ -5,8 +5,9 @@
 //! that none of them will be refused for want of room. A full queue refuses at once: waiting would
 //! only move the queue into the connections.
 //!
-//! Publication has a thread of its own: building a snapshot takes seconds and must neither wait
-//! behind lookups nor stop them.
+//! Publication has a pool of its own: building a snapshot takes seconds and must neither wait
+//! behind lookups nor stop them. Only opening all rows, which is rare, uses more than one of its
+//! threads.
 
 use std::{
     fmt,
@@ -65,7 +66,7 @@ pub enum EvaluatorError {
 }
 
 impl Evaluator {
-    /// Starts the pool: `threads` threads (0: one per core) and one for publication.
+    /// Starts the pools: `threads` threads (0: one per core) each for calls and for publication.
     ///
     /// # Errors
     /// If the system starts no thread.
@@ -75,7 +76,7 @@ impl Evaluator {
             .thread_name(|i| format!("evaluator-{i}"))
             .build()?;
         let background = ThreadPoolBuilder::new()
-            .num_threads(1)
+            .num_threads(threads)
             .thread_name(|_| "publication".to_owned())
             .build()?;
         let queue = Arc::new(Semaphore::new(queue_elements as usize));
@@ -96,7 +97,7 @@ impl Evaluator {
         Ok(Reservation { evaluator: self.clone(), permit: Arc::new(permit) })
     }
 
-    /// Runs a long job on the publication thread, after those given before.
+    /// Runs a long job on the publication pool.
     ///
     /// # Errors
     /// [`EvaluatorError::Panicked`].
@@ -105,17 +106,6 @@ impl Evaluator {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, EvaluatorError> {
         run_on(&self.inner.background, (), job).await
-    }
-
-    /// Runs a long job on the pool itself, with all its threads: before anybody else needs them.
-    ///
-    /// # Errors
-    /// [`EvaluatorError::Panicked`].
-    pub async fn run_at_start<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, EvaluatorError> {
-        run_on(&self.inner.pool, (), job).await
     }
 
     /// Elements evaluated since the start.

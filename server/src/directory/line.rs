@@ -79,7 +79,7 @@ impl Line {
 
     /// The snapshots whose files are kept.
     pub(super) fn kept(&self) -> Vec<Arc<Snapshot>> {
-        self.read().as_ref().map(Lineage::kept).unwrap_or_default()
+        self.lineage.load().as_ref().map(|lineage| lineage.kept()).unwrap_or_default()
     }
 
     /// The snapshots that are known, oldest first.

@@ -157,7 +157,7 @@ impl Directory {
         let (opening, restoring) = (maker.clone(), Arc::clone(&press));
         let (epoch_seeds, now_s) = (keys.oprf_seeds.clone(), clock.now_s());
         let (phase, lines, draft) = evaluator
-            .run_at_start(move || {
+            .run_background(move || {
                 let (phase, lines) = opening.lines(&epoch_seeds, &restoring)?;
                 restoring.restore(lines.live())?;
                 let draft = restoring.draft(lines.live(), now_s)?;
