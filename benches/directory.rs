@@ -73,7 +73,7 @@ async fn table(n_users: u64) {
         let bound = sizes::delta_bound(n_users, churn.removed, churn.added);
         report.row(
             &format!("{name}: bytes"),
-            format!("{} kB", churn.bytes / 1_000),
+            format!("{:.1} kB", churn.bytes as f64 / 1e3),
             format!("{:.3} × the entropy bound with labels", churn.bytes as f64 / bound),
         );
     }
