@@ -34,11 +34,8 @@ impl Wanted<'_> {
     /// # Errors
     /// [`ClientError`]. What was downloaded before it stays in `held`.
     pub(super) async fn get(&self, held: &mut Option<Holding>) -> Result<Holding, ClientError> {
-        if let Some(holding) = held.as_ref().filter(|holding| holding.is_at(self.info)) {
-            return Ok(holding.clone());
-        }
-        let usable = held.take().filter(|holding| holding.epoch() == self.info.epoch);
-        if let Some(holding) = usable {
+        // Cloned, not taken: what is held stays if this future is dropped.
+        if let Some(holding) = held.clone().filter(|holding| holding.fits(self.info)) {
             match self.follow(holding).await {
                 Ok(holding) => return Ok(held.insert(holding).clone()),
                 // Too old, or not what the manifest names.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use acquaint_core::{
-    manifest::{EpochInfo, SegmentIndex, SegmentInfo},
+    manifest::{DIGEST_BYTES, EpochInfo, SegmentIndex, SegmentInfo},
     set::{Delta, DeltaVersions, Overlay, SnapshotSegment, SnapshotView, compact},
 };
 use bytes::Bytes;
@@ -15,6 +15,9 @@ use crate::error::Misbehavior;
 #[derive(Clone)]
 pub(crate) struct Holding {
     view: Arc<SnapshotView<Bytes>>,
+    /// Digest of the index of the snapshot's files: numbers alone do not identify a snapshot, a
+    /// restored server may use one again.
+    index_digest: [u8; DIGEST_BYTES],
     overlay: Arc<Overlay>,
     /// Position in the change log that the snapshot includes.
     snapshot_version: u64,
@@ -43,22 +46,40 @@ impl Holding {
         let (universe, number) = (&info.snapshot.universe, info.snapshot.number);
         let view = SnapshotView::new(universe, info.epoch, number, files.map(segment).collect())
             .map_err(|_| Misbehavior::SetMalformed)?;
-        Ok(Self::new(view, info.snapshot.version))
+        Ok(Self::new(view, info.snapshot.index_digest, info.snapshot.version))
     }
 
-    fn new(view: SnapshotView<Bytes>, version: u64) -> Self {
-        let overlay = Overlay::empty(*view.identity());
-        Self::kept(view, overlay, version, version)
+    fn new(view: SnapshotView<Bytes>, index_digest: [u8; DIGEST_BYTES], version: u64) -> Self {
+        let overlay = Arc::new(Overlay::empty(*view.identity()));
+        let view = Arc::new(view);
+        Self { view, index_digest, overlay, snapshot_version: version, version }
     }
 
-    /// What an earlier lookup left. The overlay must be one of the snapshot.
+    /// What an earlier lookup left. The overlay must be one of the snapshot. `None` if the files
+    /// are none of a snapshot.
     pub(super) fn kept(
         view: SnapshotView<Bytes>,
         overlay: Overlay,
         snapshot_version: u64,
         version: u64,
-    ) -> Self {
-        Self { view: Arc::new(view), overlay: Arc::new(overlay), snapshot_version, version }
+    ) -> Option<Self> {
+        let infos = view.segments().iter().map(|s| SegmentInfo::of(s.count, &s.bytes, &s.labels));
+        let index = SegmentIndex::new(infos.collect::<Result<_, _>>().ok()?).ok()?;
+        let (view, overlay) = (Arc::new(view), Arc::new(overlay));
+        Some(Self { view, index_digest: index.digest(), overlay, snapshot_version, version })
+    }
+
+    /// Digest of the index of the snapshot's files.
+    pub(super) fn index_digest(&self) -> [u8; DIGEST_BYTES] {
+        self.index_digest
+    }
+
+    /// Whether it may lead to what a manifest names: an older snapshot of the epoch, or the very
+    /// same.
+    pub(super) fn fits(&self, info: &EpochInfo) -> bool {
+        let same_number = self.snapshot() == info.snapshot.number;
+        self.epoch() == info.epoch
+            && (!same_number || self.index_digest == info.snapshot.index_digest)
     }
 
     pub(super) fn snapshot_version(&self) -> u64 {
@@ -150,14 +171,13 @@ impl Holding {
                 labels: segment.labels.into(),
             });
         }
-        if number == info.snapshot.number {
-            let index = SegmentIndex::new(infos).map_err(|_| Misbehavior::DeltaMalformed)?;
-            if index.digest() != info.snapshot.index_digest {
-                return Err(Misbehavior::DigestMismatch);
-            }
+        let index = SegmentIndex::new(infos).map_err(|_| Misbehavior::DeltaMalformed)?;
+        let index_digest = index.digest();
+        if number == info.snapshot.number && index_digest != info.snapshot.index_digest {
+            return Err(Misbehavior::DigestMismatch);
         }
         let universe = self.view.identity().universe;
         let view = SnapshotView::new(&universe, self.epoch(), number, segments);
-        Ok(Self::new(view.map_err(malformed)?, self.version))
+        Ok(Self::new(view.map_err(malformed)?, index_digest, self.version))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use acquaint_core::{
-    manifest::{SignedManifest, TenantName, VerifiedManifest},
+    manifest::{DIGEST_BYTES, SignedManifest, TenantName, VerifiedManifest},
     set::{Overlay, SnapshotIdentity, SnapshotSegment, SnapshotView},
     tag::{LabelKey, Tag},
 };
@@ -17,8 +17,8 @@ use crate::{
     error::ClientError,
     outcome::Match,
     state::{
-        AcceptedManifest, Binding, Changes, HeldSnapshot, Loaded, SavedEvaluation, Snapshot, State,
-        StateError, StateKeeper,
+        AcceptedManifest, Binding, Changes, HeldSnapshot, Loaded, SavedEvaluation, Snapshot,
+        SnapshotId, State, StateError, StateKeeper,
     },
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Session {
     manifest: Option<Arc<VerifiedManifest>>,
     /// What is held of the newest epoch.
     pub(super) holding: Option<Holding>,
+    /// The saved snapshot, with the digest of its index.
+    saved: Option<(SnapshotId, [u8; DIGEST_BYTES])>,
     /// Whether `holding` was looked for in the saved state.
     holding_loaded: bool,
     /// Why the saved state could not be used.
@@ -51,6 +53,7 @@ impl Session {
             state: None,
             manifest: None,
             holding: None,
+            saved: None,
             holding_loaded: false,
             discarded: None,
         };
@@ -181,8 +184,10 @@ impl Session {
         };
         match keeper.load_snapshot(held.id).await {
             Ok(snapshot) => {
+                let id = snapshot.id();
                 let read = move || holding_of(&universe, epoch, &held, &snapshot);
                 self.holding = self.core.cpu.run(read).await?;
+                self.saved = self.holding.as_ref().map(|holding| (id, holding.index_digest()));
                 if self.holding.is_none() {
                     self.discarded = Some(StateError::Corrupt);
                 }
@@ -224,24 +229,27 @@ impl Session {
             return Ok(());
         };
         if let Some(holding) = &self.holding {
-            hold(&self.core, keeper, state, holding).await?;
+            let id = hold(&self.core, keeper, state, holding, self.saved).await?;
+            self.saved = Some((id, holding.index_digest()));
         }
         Ok(keeper.save(state).await?)
     }
 }
 
-/// Saves a snapshot, if it is not saved yet, and names it in the state.
+/// Saves a snapshot, if this very one is not saved yet, and names it in the state.
 async fn hold(
     core: &Core,
     keeper: &mut StateKeeper,
     state: &mut Arc<State>,
     holding: &Holding,
-) -> Result<(), ClientError> {
-    let Some(live) = state.epoch(holding.epoch()) else { return Ok(()) };
-    let kept =
-        live.held().filter(|held| held.id.number() == holding.snapshot()).map(|held| held.id);
-    let id = match kept {
-        Some(id) if !keeper.lacks(id) => id,
+    saved: Option<(SnapshotId, [u8; DIGEST_BYTES])>,
+) -> Result<SnapshotId, ClientError> {
+    // By content, not by number: a restored server may use a number again.
+    let same = |(id, digest): &(SnapshotId, [u8; DIGEST_BYTES])| {
+        *digest == holding.index_digest() && id.number() == holding.snapshot()
+    };
+    let id = match saved.filter(same) {
+        Some((id, _)) if !keeper.lacks(id) => id,
         _ => {
             let (owner, holding) = (Arc::clone(state), holding.clone());
             let encoded = core.cpu.run(move || encode(&owner, &holding)).await??;
@@ -257,7 +265,7 @@ async fn hold(
     if let Some(live) = Arc::make_mut(state).epoch_mut(holding.epoch()) {
         live.hold(held)?;
     }
-    Ok(())
+    Ok(id)
 }
 
 fn encode(owner: &State, holding: &Holding) -> Result<Snapshot, StateError> {
@@ -286,5 +294,5 @@ fn holding_of(
     let view = SnapshotView::new(universe, epoch, number, segments).ok()?;
     let identity: SnapshotIdentity = *view.identity();
     let overlay = Overlay::decode(&identity, &held.overlay).ok()?;
-    Some(Holding::kept(view, overlay, held.snapshot_version, held.version))
+    Holding::kept(view, overlay, held.snapshot_version, held.version)
 }

@@ -117,13 +117,16 @@ impl Line {
                 continue;
             };
             let origins = origins.get(i..).unwrap_or_default();
-            let lineage = self.replay(&published.snapshot.universe, origins, &history)?;
-            if self.info(&lineage, published.version)? == *published {
-                self.lineage.store(Some(Arc::new(lineage)));
-            } else {
-                tracing::warn!(
-                    "rows and log do not give what was published: a new snapshot follows"
-                );
+            match self.replay(&published.snapshot.universe, origins, &history) {
+                Ok(lineage) if self.info(&lineage, published.version)? == *published => {
+                    self.lineage.store(Some(Arc::new(lineage)));
+                }
+                Ok(_) | Err(DirectoryError::Overlay(_) | DirectoryError::Snapshot(_)) => {
+                    tracing::warn!(
+                        "rows and log do not give what was published: a new snapshot follows"
+                    );
+                }
+                Err(error) => return Err(error),
             }
             return Ok(());
         }

@@ -21,8 +21,9 @@ use super::{
 };
 use crate::store::{MetaName, Publication, Store};
 
-/// Ways to the newest version that are kept once they have been asked for.
+/// Ways that are kept once they have been asked for, and the bytes of all of them together.
 const STEPS_CACHED_MAX: usize = 256;
+const STEPS_CACHED_BYTES_MAX: usize = 32 << 20;
 
 /// Manifests that are kept: for an auditor who comes by now and then.
 const MANIFESTS_KEPT: u64 = 1_000;
@@ -93,7 +94,10 @@ impl Published {
             if let Some(steps) = line.steps(from, to)? {
                 let steps: Arc<[Step]> = steps.into();
                 let mut cached = self.cached();
-                if cached.len() < STEPS_CACHED_MAX {
+                let bytes =
+                    |steps: &[Step]| steps.iter().map(|step| step.delta.len()).sum::<usize>();
+                let all = cached.values().map(|steps| bytes(steps)).sum::<usize>() + bytes(&steps);
+                if cached.len() < STEPS_CACHED_MAX && all <= STEPS_CACHED_BYTES_MAX {
                     cached.insert((from, to), Arc::clone(&steps));
                 }
                 return Ok(Some(steps));
