@@ -258,6 +258,7 @@ struct Seen {
     set: AtomicUsize,
     labels: AtomicUsize,
     delta: AtomicUsize,
+    index: AtomicUsize,
 }
 
 struct Liar {
@@ -294,7 +295,8 @@ impl DiscoveryService for Liar {
         &self,
         request: Request<FetchSegmentIndexRequest>,
     ) -> Result<Response<FetchSegmentIndexResponse>, Status> {
-        let index = (self.script.index)(0, request.get_ref())?;
+        let call = self.seen.index.fetch_add(1, SeqCst);
+        let index = (self.script.index)(call, request.get_ref())?;
         Ok(Response::new(FetchSegmentIndexResponse { index }))
     }
 

@@ -137,3 +137,37 @@ async fn deltas_that_lead_elsewhere_are_not_followed() {
         assert!(matches!(outcome, Err(ClientError::ServerMisbehaved(_))), "{name}: {outcome:?}");
     }
 }
+
+/// A server that was restored uses the number of a snapshot again, for other people: what a client
+/// holds under that number is not taken for it, now or later.
+#[tokio::test]
+async fn a_snapshot_number_that_is_used_again_is_noticed() {
+    let again = OPERATOR.publish(7, |manifest, records| {
+        manifest.sequence = 9;
+        records.retain(|record| record.tag != tag_of(GONE));
+    });
+    let again = Shown::new(&again);
+    let shown = [SMALL.clone(), again];
+    let [manifests, indexes] = [shown.clone(), shown.clone()];
+    let [sets, labels] = [shown.clone(), shown];
+    let script = Script {
+        manifest: Box::new(move |call, _| Ok(manifest_answer(&manifests[call.min(1)].signed))),
+        index: Box::new(move |call, _| Ok(indexes[call.min(1)].index.clone())),
+        set: Box::new(move |call, _| Ok(sets[call.min(1)].set.clone())),
+        labels: Box::new(move |call, _| Ok(labels[call.min(1)].labels.clone())),
+        ..Script::honest(&SMALL)
+    };
+    let lying = Lying::start(script).await;
+    let client = lying.builder().state_store(MemoryStateStore::default()).build().unwrap();
+    assert_honest(&sync(&client).await.0.unwrap());
+    let mut people = OPERATOR.people.clone();
+    people.remove(&number(GONE));
+    for _ in 0..2 {
+        assert_eq!(found(&sync(&client).await.0.unwrap()), oracle(&contacts(), &people));
+    }
+    assert_eq!(lying.calls()[2], 2, "downloaded once more, and kept");
+}
+
+fn tag_of(i: u64) -> u64 {
+    outputs(&OPERATOR.seed, &[number(i)]).remove(0).tag().expose_u64()
+}
