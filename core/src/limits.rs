@@ -14,6 +14,12 @@ pub const PROOF_BYTES: usize = 64;
 /// Larger batches save nothing (the proof is amortized long before) and make a lost answer dearer.
 pub const BATCH_ELEMENTS_MAX: usize = 4_096;
 
+/// Most elements of a batch that are evaluated in one go.
+///
+/// Some milliseconds of work: what a small batch waits for the slice of a large one that runs.
+/// Smaller slices would not divide the cost of the proof's sum as well.
+pub const SLICE_ELEMENTS: usize = 256;
+
 /// Sizes to which the batches of a discovery are padded, ascending.
 ///
 /// A server that sees a batch learns the class, not the number of contacts. Powers of two keep
@@ -113,6 +119,7 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const _: () = {
     assert!(BATCH_ELEMENTS_MAX <= 65_535, "RFC 9497 composites index elements in two bytes");
     assert!(PADDING_CLASSES[PADDING_CLASSES.len() - 1] <= BATCH_ELEMENTS_MAX);
+    assert!(0 < SLICE_ELEMENTS && SLICE_ELEMENTS <= BATCH_ELEMENTS_MAX);
     assert!(BATCH_ELEMENTS_MAX * (ELEMENT_BYTES + LABEL_BYTES) + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(CHUNK_BYTES + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(MANIFEST_BYTES_MAX + 4_096 <= MESSAGE_BYTES_MAX);

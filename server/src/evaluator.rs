@@ -5,9 +5,16 @@
 //! that none of them will be refused for want of room. A full queue refuses at once: waiting would
 //! only move the queue into the connections.
 //!
+//! Jobs run in the order of their [deadlines](queue), which grow with what was reserved. A job
+//! that runs is not interrupted, so long work comes in [slices](Reservation::run_all).
+//!
 //! Publication has a pool of its own: building a snapshot takes seconds and must neither wait
 //! behind lookups nor stop them. Only opening all rows, which is rare, uses more than one of its
 //! threads.
+
+mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,
@@ -16,18 +23,18 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use futures_util::future::try_join_all;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use self::queue::{ELEMENT_COST, Queue, Task, due};
 
 /// How many elements may wait or run at once, if the configuration does not say: about one second
 /// of work for two cores.
 pub const QUEUE_ELEMENTS_DEFAULT: u32 = 65_536;
-
-/// Rough cost of one element, for telling a refused client when to come back.
-const ELEMENT_COST: Duration = Duration::from_micros(40);
 
 /// Runs jobs off the async runtime. Cheap to clone.
 #[derive(Clone)]
@@ -38,7 +45,9 @@ pub struct Evaluator {
 struct Inner {
     pool: ThreadPool,
     background: ThreadPool,
-    queue: Arc<Semaphore>,
+    /// What waits for a thread of `pool`.
+    queue: Arc<Queue>,
+    room: Arc<Semaphore>,
     queue_elements: u32,
     evaluated: AtomicU64,
 }
@@ -48,6 +57,9 @@ struct Inner {
 pub struct Reservation {
     evaluator: Evaluator,
     permit: Arc<OwnedSemaphorePermit>,
+    /// Of all work under the reservation, so that what was begun is not overtaken by what came
+    /// after it.
+    due: Instant,
 }
 
 /// Why a job gave no result.
@@ -79,9 +91,9 @@ impl Evaluator {
             .num_threads(threads)
             .thread_name(|_| "publication".to_owned())
             .build()?;
-        let queue = Arc::new(Semaphore::new(queue_elements as usize));
-        let evaluated = AtomicU64::new(0);
-        let inner = Inner { pool, background, queue, queue_elements, evaluated };
+        let (queue, evaluated) = (Arc::default(), AtomicU64::new(0));
+        let room = Arc::new(Semaphore::new(queue_elements as usize));
+        let inner = Inner { pool, background, queue, room, queue_elements, evaluated };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -90,11 +102,16 @@ impl Evaluator {
     /// # Errors
     /// [`EvaluatorError::QueueFull`].
     pub fn reserve(&self, n_elements: u32) -> Result<Reservation, EvaluatorError> {
-        let queue = Arc::clone(&self.inner.queue);
-        let permit = queue
+        self.reserve_at(Instant::now(), n_elements)
+    }
+
+    fn reserve_at(&self, arrival: Instant, n_elements: u32) -> Result<Reservation, EvaluatorError> {
+        let room = Arc::clone(&self.inner.room);
+        let permit = room
             .try_acquire_many_owned(n_elements)
             .map_err(|_| EvaluatorError::QueueFull { retry_after: self.backlog() })?;
-        Ok(Reservation { evaluator: self.clone(), permit: Arc::new(permit) })
+        let due = due(arrival, n_elements);
+        Ok(Reservation { evaluator: self.clone(), permit: Arc::new(permit), due })
     }
 
     /// Runs a long job on the publication pool.
@@ -105,7 +122,9 @@ impl Evaluator {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, EvaluatorError> {
-        run_on(&self.inner.background, (), job).await
+        let (task, outcome) = task((), job);
+        self.inner.background.spawn(task);
+        outcome.await.map_err(|_| EvaluatorError::Panicked)
     }
 
     /// Elements evaluated since the start.
@@ -121,7 +140,7 @@ impl Evaluator {
 
     /// How long the queued elements will take, at least 100 ms.
     fn backlog(&self) -> Duration {
-        let free = u32::try_from(self.inner.queue.available_permits()).unwrap_or(u32::MAX);
+        let free = u32::try_from(self.inner.room.available_permits()).unwrap_or(u32::MAX);
         let queued = self.inner.queue_elements.saturating_sub(free);
         let threads = u32::try_from(self.inner.pool.current_num_threads()).unwrap_or(u32::MAX);
         (ELEMENT_COST * queued / threads.max(1)).max(Duration::from_millis(100))
@@ -141,18 +160,49 @@ impl Reservation {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, EvaluatorError> {
-        run_on(&self.evaluator.inner.pool, Arc::clone(&self.permit), job).await
+        self.queue(job).await.map_err(|_| EvaluatorError::Panicked)
+    }
+
+    /// Runs jobs on the pool, as many at a time as there are threads, and returns their results in
+    /// order. Between two of them a thread may turn to work that is due earlier.
+    ///
+    /// # Errors
+    /// [`EvaluatorError::Panicked`] if one of them panics; those not begun are skipped then.
+    pub async fn run_all<T: Send + 'static>(
+        &self,
+        jobs: impl IntoIterator<Item = impl FnOnce() -> T + Send + 'static>,
+    ) -> Result<Vec<T>, EvaluatorError> {
+        let outcomes: Vec<_> = jobs.into_iter().map(|job| self.queue(job)).collect();
+        try_join_all(outcomes).await.map_err(|_| EvaluatorError::Panicked)
+    }
+
+    /// Queues a job at once.
+    fn queue<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (task, outcome) = task(Arc::clone(&self.permit), job);
+        let Inner { pool, queue, .. } = &*self.evaluator.inner;
+        queue.push(self.due, task);
+        // A turn for each job, but not of its own: it takes whatever is due first by then.
+        let queue = Arc::clone(queue);
+        pool.spawn(move || {
+            if let Some(task) = queue.pop() {
+                task();
+            }
+        });
+        outcome
     }
 }
 
-/// Runs a job on a pool; `held` is dropped when the job is done or skipped.
-async fn run_on<T: Send + 'static>(
-    pool: &ThreadPool,
+/// A job in a form that a thread can run, and what will come of it: nothing, if the job panics.
+/// `held` is dropped when the job is done or skipped.
+fn task<T: Send + 'static>(
     held: impl Send + 'static,
     job: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, EvaluatorError> {
+) -> (Task, oneshot::Receiver<T>) {
     let (sender, receiver) = oneshot::channel();
-    pool.spawn(move || {
+    let task = move || {
         // Unwind safety: the job owns what it touches, and its result is thrown away.
         let result = (!sender.is_closed()).then(|| catch_unwind(AssertUnwindSafe(job)));
         // Before the answer: whoever has it may count on the room being free.
@@ -161,8 +211,8 @@ async fn run_on<T: Send + 'static>(
             // The caller may have gone while the job ran.
             drop(sender.send(result));
         }
-    });
-    receiver.await.map_err(|_| EvaluatorError::Panicked)
+    };
+    (Box::new(task), receiver)
 }
 
 impl fmt::Debug for Evaluator {
@@ -171,68 +221,5 @@ impl fmt::Debug for Evaluator {
             .field("threads", &self.inner.pool.current_num_threads())
             .field("queue_elements", &self.inner.queue_elements)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn the_queue_holds_its_limit_and_refuses_one_more() {
-        let evaluator = Evaluator::start(1, 100).unwrap();
-        let first = evaluator.reserve(60).unwrap();
-        let second = evaluator.reserve(40).unwrap();
-        assert!(matches!(evaluator.reserve(1), Err(EvaluatorError::QueueFull { .. })));
-        drop(second);
-        assert!(evaluator.reserve(40).is_ok());
-        assert_eq!(first.run(|| 7).await, Ok(7));
-        drop(first);
-        assert!(evaluator.reserve(100).is_ok());
-        assert!(matches!(evaluator.reserve(101), Err(EvaluatorError::QueueFull { .. })));
-    }
-
-    #[tokio::test]
-    async fn a_panicking_job_fails_alone() {
-        let evaluator = Evaluator::start(1, 100).unwrap();
-        let reservation = evaluator.reserve(1).unwrap();
-        let panicked = reservation.run(|| -> u8 { panic!("on purpose") }).await;
-        assert_eq!(panicked, Err(EvaluatorError::Panicked));
-        assert_eq!(reservation.run(|| 1).await, Ok(1));
-        assert_eq!(evaluator.run_background(|| 2).await, Ok(2));
-        drop(reservation);
-        assert!(evaluator.reserve(100).is_ok(), "the room of a panicked job is free again");
-    }
-
-    #[tokio::test]
-    async fn work_of_a_caller_that_left_keeps_its_room_until_done_and_is_skipped_if_not_begun() {
-        let evaluator = Evaluator::start(1, 2).unwrap();
-        let (release, blocked) = mpsc::channel::<()>();
-        let (began, begun) = oneshot::channel();
-        let first = evaluator.reserve(1).unwrap();
-        let running = tokio::spawn(async move {
-            first
-                .run(move || {
-                    began.send(()).unwrap();
-                    blocked.recv().unwrap();
-                })
-                .await
-        });
-        begun.await.unwrap();
-
-        let second = evaluator.reserve(1).unwrap();
-        let (ran, skipped) = mpsc::channel();
-        // Poll once, so that the job is queued, then leave.
-        let mut left = Box::pin(second.run(move || ran.send(()).unwrap()));
-        assert!(futures_util::poll!(&mut left).is_pending());
-        drop(left);
-        drop(second);
-        assert!(evaluator.reserve(1).is_err(), "the queued job still holds its room");
-
-        release.send(()).unwrap();
-        running.await.unwrap().unwrap();
-        assert!(skipped.recv().is_err(), "the job was dropped without running");
     }
 }

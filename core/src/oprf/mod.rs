@@ -18,6 +18,7 @@ mod keys;
 mod proof;
 mod rotation;
 mod server;
+mod slices;
 pub mod trusted;
 #[cfg(test)]
 mod vectors;
@@ -31,4 +32,5 @@ pub use keys::{KeyError, PublicKey, SecretKey, derive_key_pair};
 pub use proof::{Proof, ProofError};
 pub use rotation::RotationFactor;
 pub use server::{Evaluation, blind_evaluate};
+pub use slices::{BlindedSlice, EvaluatedSlice, slices};
 pub use trusted::TrustedKey;

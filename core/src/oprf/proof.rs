@@ -81,9 +81,33 @@ pub(super) fn prove(
     evaluated: &[[u8; ELEMENT_BYTES]],
     rng: &mut impl CryptoRng,
 ) -> Proof {
-    let public = key.public_key();
-    let weights = weights(mode, &public, &blinded.encodings, evaluated);
-    let m = Engine::current().linear_combination(&weights, &blinded.points);
+    let m = composite(mode, &key.public_key(), 0, blinded, evaluated);
+    prove_composite(mode, key, &m, rng)
+}
+
+/// The share of a slice in `M = Σ d_i·C_i`: `first` is the position of its first element in the
+/// batch. Public data only.
+pub(super) fn composite(
+    mode: Mode,
+    public: &PublicKey,
+    first: usize,
+    blinded: &Batch,
+    evaluated: &[[u8; ELEMENT_BYTES]],
+) -> RistrettoPoint {
+    let weights = weights(mode, public, first, &blinded.encodings, evaluated);
+    Engine::current().linear_combination(&weights, &blinded.points)
+}
+
+/// What is left of `GenerateProof` once `M` is known.
+///
+/// Constant time in `k` and the nonce.
+pub(super) fn prove_composite(
+    mode: Mode,
+    key: &SecretKey,
+    m: &RistrettoPoint,
+    rng: &mut impl CryptoRng,
+) -> Proof {
+    let (public, m) = (key.public_key(), *m);
     let z = key.0 * m;
 
     let mut nonce = Scalar::random(rng);
@@ -105,7 +129,7 @@ pub(super) fn verify(
     evaluated: &Batch,
     proof: &Proof,
 ) -> Result<(), ProofError> {
-    let weights = weights(mode, public, blinded.0, &evaluated.encodings);
+    let weights = weights(mode, public, 0, blinded.0, &evaluated.encodings);
     let engine = Engine::current();
     let m = engine.linear_combination(&weights, blinded.1);
     let z = engine.linear_combination(&weights, &evaluated.points);
@@ -115,10 +139,12 @@ pub(super) fn verify(
     if bool::from(expected.ct_eq(&proof.challenge)) { Ok(()) } else { Err(ProofError::Refuted) }
 }
 
-/// The weights `d_i` of `ComputeComposites`: each depends on the public key and on every pair.
+/// The weights `d_i` of `ComputeComposites` from a position on: each depends on the public key, on
+/// its position and on its pair.
 fn weights(
     mode: Mode,
     public: &PublicKey,
+    first: usize,
     blinded: &[[u8; ELEMENT_BYTES]],
     evaluated: &[[u8; ELEMENT_BYTES]],
 ) -> Vec<Scalar> {
@@ -132,7 +158,7 @@ fn weights(
     let seed_length = u16_be(seed.len());
     let expander = Expander::new(b"HashToScalar-", mode);
     let weight = |(index, (c, d)): (usize, (&[u8; ELEMENT_BYTES], &[u8; ELEMENT_BYTES]))| {
-        let index = u16_be(index);
+        let index = u16_be(first + index);
         expander.scalar(&[
             &seed_length,
             &seed,

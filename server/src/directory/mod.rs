@@ -3,6 +3,7 @@
 //! It meets the core's types and the store; it knows neither the wire nor credentials. Whoever
 //! calls it has been admitted.
 
+mod batch;
 mod files;
 mod line;
 mod lineage;
@@ -21,7 +22,7 @@ use std::{fmt, sync::Arc};
 use acquaint_core::{
     keys::RowError,
     manifest::{Policy, TenantName},
-    oprf::{self, BlindedBatch, ElementError, Evaluation, Mode, OprfElement, SecretKey},
+    oprf::{self, ElementError, OprfElement},
     set::OverlayError,
 };
 use arc_swap::ArcSwap;
@@ -42,6 +43,7 @@ use crate::{
     store::{Applied, Head, Store, StoreError},
 };
 
+pub use batch::{Batch, EpochKey};
 pub use files::Listing;
 pub use line::CompactionPolicy;
 pub use lineage::Step;
@@ -66,9 +68,6 @@ pub struct Directory {
     published: ArcSwap<Published>,
     changed: Notify,
 }
-
-/// The key of an epoch that is served. Whoever has it may finish what was begun under it.
-pub struct EpochKey(Arc<SecretKey>);
 
 /// Entries to register: parallel arrays as they came over the wire.
 pub struct Entries {
@@ -198,51 +197,12 @@ impl Directory {
         &self.press.policy
     }
 
-    /// The key of an epoch.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Epoch`] if it is not served.
-    pub fn key(&self, epoch: u32) -> Result<EpochKey, DirectoryError> {
-        Ok(EpochKey(Arc::clone(&self.lines.load().served(epoch)?.secret)))
-    }
-
     /// Whether evaluations under an epoch repeat what accounts were charged for under the one
     /// before: it is the newest, and the one before is still served.
     #[must_use]
     pub fn is_successor(&self, epoch: u32) -> bool {
         let lines = self.lines.load();
         lines.live().len() > 1 && lines.newest().epoch == epoch
-    }
-
-    /// Reads a batch of blinded elements, on the evaluator's pool.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Element`], [`DirectoryError::Evaluator`].
-    pub async fn parse_batch(
-        &self,
-        reservation: &Reservation,
-        elements: Bytes,
-    ) -> Result<BlindedBatch, DirectoryError> {
-        let parsed = reservation.run(move || BlindedBatch::try_from(&elements[..])).await?;
-        Ok(parsed?)
-    }
-
-    /// Evaluates a batch under an epoch's key, with its proof, on the evaluator's pool.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Evaluator`].
-    pub async fn evaluate(
-        &self,
-        reservation: &Reservation,
-        EpochKey(secret): EpochKey,
-        batch: BlindedBatch,
-    ) -> Result<Evaluation, DirectoryError> {
-        let n_elements = batch.len() as u64;
-        let evaluation = reservation
-            .run(move || oprf::blind_evaluate(Mode::Voprf, &secret, &batch, &mut rand::rng()))
-            .await?;
-        self.evaluator.count_evaluated(n_elements);
-        Ok(evaluation)
     }
 
     /// Stores entries of an epoch durably, all or none; known elements get the new label and
@@ -360,12 +320,6 @@ impl fmt::Debug for Directory {
             .field("tenant", &self.press.tenant)
             .field("epoch", &self.epoch())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for EpochKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EpochKey(REDACTED)")
     }
 }
 
