@@ -54,8 +54,21 @@ pub const TENANT_BYTES_MAX: usize = 32;
 /// Length of an account pseudonym in bytes.
 pub const PSEUDONYM_BYTES: usize = 16;
 
+/// Length of the audience of a credential in bytes, `[a-z0-9.-]`.
+pub const AUDIENCE_BYTES_MAX: usize = 64;
+
+/// Length of the authentication code of a credential in bytes (HMAC-SHA256, RFC 2104).
+pub const CREDENTIAL_MAC_BYTES: usize = 32;
+
 /// Length of a bearer credential in bytes before its text encoding; a longer one is not parsed.
-pub const CREDENTIAL_BYTES_MAX: usize = 128;
+pub const CREDENTIAL_BYTES_MAX: usize = 192;
+
+/// Length of a bearer credential as text: base64url without padding.
+pub const CREDENTIAL_TEXT_BYTES_MAX: usize = CREDENTIAL_BYTES_MAX / 3 * 4;
+
+/// Seconds by which the clock of a back end may be ahead of the server's: a credential issued
+/// later than that is refused.
+pub const CLOCK_SKEW_S: u64 = 60;
 
 /// Members for which a snapshot segment is planned; see `set::Universe`.
 pub const SEGMENT_MEMBERS_TARGET: u64 = 24_576;
@@ -128,6 +141,11 @@ const _: () = {
     assert!(OVERLAY_ENTRIES_MAX as u64 <= DIRECTORY_MEMBERS_MAX);
     assert!(DELTA_BYTES_MAX as u64 <= u32::MAX as u64, "lengths of sections have four bytes");
     assert!(DIRECTORY_MEMBERS_MAX <= u32::MAX as u64, "ranks have four bytes");
+    let header = 1 + 4 + 1 + 1 + 3 * 8 + PSEUDONYM_BYTES;
+    let names = 1 + TENANT_BYTES_MAX + 1 + AUDIENCE_BYTES_MAX;
+    assert!(header + names + CREDENTIAL_MAC_BYTES <= CREDENTIAL_BYTES_MAX);
+    assert!(CREDENTIAL_BYTES_MAX.is_multiple_of(3), "its text has a whole number of characters");
+    assert!(AUDIENCE_BYTES_MAX <= 255, "lengths of names have one byte");
     let mut i = 1;
     while i < PADDING_CLASSES.len() {
         assert!(PADDING_CLASSES[i - 1] < PADDING_CLASSES[i], "classes ascend");

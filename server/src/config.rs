@@ -7,6 +7,7 @@ use std::{
 };
 
 use acquaint_core::{
+    credential::Audience,
     limits::PADDING_CLASSES,
     manifest::{Policy, TenantName},
 };
@@ -23,6 +24,8 @@ use crate::{
 pub struct Config {
     /// The tenant's name: `a-z`, `0-9`, `-`. Part of every manifest and credential.
     pub tenant: String,
+    /// The deployment's name: `a-z`, `0-9`, `.`, `-`. Credentials for another one are refused.
+    pub audience: String,
     /// Address and port for apps and the registrar; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Unix socket for the operator; none if missing.
@@ -112,6 +115,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             tenant: "default".to_owned(),
+            audience: "acquaint".to_owned(),
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7443).into(),
             admin_socket: Some("admin.sock".into()),
             store: "store.redb".into(),
@@ -175,6 +179,9 @@ pub enum ConfigError {
     /// `tenant` is not a name.
     #[error("`tenant` must have 1 to 32 characters of a-z, 0-9 and -")]
     Tenant,
+    /// `audience` is not a name.
+    #[error("`audience` must have 1 to 64 characters of a-z, 0-9, . and -")]
+    Audience,
     /// A queue that no batch fits into.
     #[error("`evaluator.queue_elements` must be at least 4096, the largest batch")]
     Queue,
@@ -212,6 +219,7 @@ impl Config {
     /// [`ConfigError`].
     pub fn check(&self) -> Result<(TenantName, Policy), ConfigError> {
         let tenant = self.tenant.parse().map_err(|_| ConfigError::Tenant)?;
+        self.audience()?;
         if (self.evaluator.queue_elements as usize) < acquaint_core::limits::BATCH_ELEMENTS_MAX {
             return Err(ConfigError::Queue);
         }
@@ -235,6 +243,14 @@ impl Config {
             delta_retention_seconds: self.publication.delta_retention_s,
         };
         Ok((tenant, policy))
+    }
+
+    /// The deployment for which credentials must be minted.
+    ///
+    /// # Errors
+    /// [`ConfigError::Audience`].
+    pub fn audience(&self) -> Result<Audience, ConfigError> {
+        self.audience.parse().map_err(|_| ConfigError::Audience)
     }
 
     /// When the next snapshot is made, and how long the way from older ones is kept.
@@ -277,6 +293,9 @@ mod tests {
             config.check().map(|_| ())
         };
         assert_eq!(check(|c| c.tenant = "No".into()), Err(ConfigError::Tenant));
+        assert_eq!(check(|c| c.audience = "a".repeat(64)), Ok(()));
+        assert_eq!(check(|c| c.audience = "a".repeat(65)), Err(ConfigError::Audience));
+        assert_eq!(check(|c| c.audience = "No".into()), Err(ConfigError::Audience));
         assert_eq!(check(|c| c.evaluator.queue_elements = 4_096), Ok(()));
         assert_eq!(check(|c| c.evaluator.queue_elements = 4_095), Err(ConfigError::Queue));
         assert_eq!(check(|c| c.quota.elements = 16), Ok(()));

@@ -13,7 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use acquaint_core::keys::{CredentialKey, KEY_BYTES, ManifestKey, OprfSeed, StorageKey};
+use acquaint_core::keys::{
+    CredentialKey, KEY_BYTES, ManifestKey, OprfSeed, PseudonymKey, StorageKey,
+};
 use rand::CryptoRng;
 
 pub use seeds::{EpochSeeds, FIRST_EPOCH, ListedKey, SeedFiles};
@@ -26,6 +28,7 @@ pub const CREDENTIAL_KEY_ID: u32 = 1;
 const STORAGE: &str = "storage.key";
 const MANIFEST: &str = "manifest.key";
 const CREDENTIAL: &str = "credential.key";
+const PSEUDONYM: &str = "pseudonym.key";
 
 /// The secrets of a tenant.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ pub struct Keys {
     pub manifest: ManifestKey,
     /// Which authenticates credentials.
     pub credential: CredentialKey,
+    /// From which the pseudonyms of accounts are derived.
+    pub pseudonym: PseudonymKey,
 }
 
 /// Why keys could not be read or written.
@@ -87,6 +92,7 @@ impl Keys {
             storage: StorageKey::generate(rng),
             manifest: ManifestKey::generate(rng),
             credential: CredentialKey::generate(rng),
+            pseudonym: PseudonymKey::generate(rng),
         }
     }
 
@@ -119,6 +125,7 @@ impl Keys {
             storage: StorageKey::from_bytes(*read(STORAGE)?),
             manifest: ManifestKey::from_bytes(*read(MANIFEST)?),
             credential: CredentialKey::from_bytes(*read(CREDENTIAL)?),
+            pseudonym: PseudonymKey::from_bytes(*read(PSEUDONYM)?),
         })
     }
 
@@ -128,6 +135,14 @@ impl Keys {
     /// As [`Keys::load`].
     pub fn load_credential_key(directory: &Path) -> Result<CredentialKey, KeyFileError> {
         Ok(CredentialKey::from_bytes(*read_private(&directory.join(CREDENTIAL))?))
+    }
+
+    /// Reads the pseudonym key alone: what minting needs besides.
+    ///
+    /// # Errors
+    /// As [`Keys::load`].
+    pub fn load_pseudonym_key(directory: &Path) -> Result<PseudonymKey, KeyFileError> {
+        Ok(PseudonymKey::from_bytes(*read_private(&directory.join(PSEUDONYM))?))
     }
 
     /// Reads the manifest key alone: what telling the pin needs.
@@ -143,6 +158,7 @@ impl Keys {
             (STORAGE, self.storage.expose_bytes()),
             (MANIFEST, self.manifest.expose_bytes()),
             (CREDENTIAL, self.credential.expose_bytes()),
+            (PSEUDONYM, self.pseudonym.expose_bytes()),
         ];
         let seeds = self.oprf_seeds.iter();
         seeds

@@ -152,8 +152,8 @@ impl Server {
             evaluator.clone(),
         )
         .await?;
-        let verifier =
-            CredentialVerifier::new(tenant, vec![(CREDENTIAL_KEY_ID, keys.credential.clone())]);
+        let credential_keys = vec![(CREDENTIAL_KEY_ID, keys.credential.clone())];
+        let verifier = CredentialVerifier::new(config.audience()?, [(tenant, credential_keys)]);
         let gate = Arc::new(Gate::new(verifier, &policy, Arc::clone(&store), clock));
         let (publisher, publish) =
             Publisher::new(Arc::clone(&directory), config.publication_delay());

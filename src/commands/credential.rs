@@ -34,7 +34,7 @@ pub(crate) struct Mint {
     #[arg(long, value_enum, default_value_t = ScopeName::Discover)]
     scope: ScopeName,
 
-    /// How long it is valid: a number and s, m, h or d.
+    /// How long it is valid: a number, at least 1, and s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
     valid_for: Duration,
 }
@@ -52,15 +52,20 @@ pub(crate) fn run(command: &Command, format: Format) -> anyhow::Result<Outcome> 
     let config = mint.file.load()?;
     let (tenant, _) = config.check()?;
     let key = Keys::load_credential_key(&config.keys)?;
+    let pseudonym_key = Keys::load_pseudonym_key(&config.keys)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     let claims = Claims {
         tenant,
-        pseudonym: Pseudonym::of_account(&key, mint.account.as_bytes()),
+        audience: config.audience()?,
+        pseudonym: Pseudonym::of_account(&pseudonym_key, mint.account.as_bytes()),
         scope: match mint.scope {
             ScopeName::Discover => Scope::Discover,
             ScopeName::Register => Scope::Register,
         },
+        class: 0,
+        issued_at: now.as_secs(),
         expires_at: now.saturating_add(mint.valid_for).as_secs(),
+        account_since: 0,
         key_id: CREDENTIAL_KEY_ID,
     };
     let credential = Credential::mint(&key, &claims);
@@ -83,7 +88,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(explain()),
     };
     let number: u64 = number.parse().map_err(|_| explain())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(explain)
+    let seconds = number.checked_mul(seconds).filter(|&seconds| seconds > 0);
+    seconds.map(Duration::from_secs).ok_or_else(explain)
 }
 
 #[cfg(test)]
@@ -93,11 +99,12 @@ mod tests {
     #[test]
     fn durations_are_parsed() {
         for (text, seconds) in
-            [("0s", 0), ("90s", 90), ("5m", 300), ("24h", 86_400), ("2d", 172_800)]
+            [("1s", 1), ("90s", 90), ("5m", 300), ("24h", 86_400), ("2d", 172_800)]
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
         }
-        for text in ["", "h", "24", "-1h", "1.5h", "1w", "99999999999999999999d", "1µ"] {
+        for text in ["", "h", "24", "0s", "0d", "-1h", "1.5h", "1w", "99999999999999999999d", "1µ"]
+        {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

@@ -93,14 +93,17 @@ impl World {
 
     fn credential(&self, scope: Scope) -> anyhow::Result<StaticCredential> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?;
-        let key = &self.keys.credential;
         let claims = Claims {
             tenant: self.config.check()?.0,
-            pseudonym: Pseudonym::of_account(key, b"demo"),
+            audience: self.config.audience()?,
+            pseudonym: Pseudonym::of_account(&self.keys.pseudonym, b"demo"),
             scope,
+            class: 0,
+            issued_at: now.as_secs(),
             expires_at: (now + Duration::from_secs(3_600)).as_secs(),
+            account_since: 0,
             key_id: CREDENTIAL_KEY_ID,
         };
-        Ok(StaticCredential::new(Credential::mint(key, &claims)))
+        Ok(StaticCredential::new(Credential::mint(&self.keys.credential, &claims)))
     }
 }

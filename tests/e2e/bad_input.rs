@@ -205,7 +205,7 @@ async fn wrong_pins_and_credentials() {
         move || server.command(&discover, &credential)
     };
     let minted = |text: String| site.write("other.cred", text);
-    let expired = minted(site.mint("alice", "discover", "0s"));
+    let expired = minted(site.expired("alice"));
     refused(with(expired), &["the credential has expired", "sign in again"]);
     let foreign = minted(Installation::new().mint("alice", "discover", "1h"));
     refused(with(foreign), &["not valid for this server", "obtain one from its operator"]);
@@ -390,7 +390,7 @@ fn configurations_that_cannot_be_used() {
     let wrong = site.path("acquaint.toml");
     let wrong = [("ACQUAINT__TLS__KEY", wrong.to_str().unwrap())];
     serve_refused(&site, &wrong, &["do not make a TLS identity", "check `tls`"]);
-    for time in ["", "24", "1w"] {
+    for time in ["", "24", "1w", "0s"] {
         let mint = ["credential", "mint", "--account", "alice", "--valid-for", time];
         refused(|| site.command(&mint), &["--valid-for", "24h"]);
     }
@@ -403,7 +403,7 @@ fn keys_that_cannot_be_used() {
     let chmod = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
-    for name in ["oprf.seed", "storage.key", "manifest.key", "credential.key"] {
+    for name in ["oprf.seed", "storage.key", "manifest.key", "credential.key", "pseudonym.key"] {
         let key = site.path("keys").join(name);
         let good = fs::read(&key).unwrap();
         chmod(&key, 0o644);

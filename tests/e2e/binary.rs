@@ -12,6 +12,7 @@ use std::{
 
 use acquaint_client::Identifier;
 use acquaint_core::{
+    credential::{Claims, Credential, Pseudonym, Scope},
     manifest::SignedManifest,
     oprf::{self, Mode, OprfElement, Padding},
 };
@@ -20,6 +21,7 @@ use acquaint_proto::v1::{
     admin_service_client::AdminServiceClient, discovery_service_client::DiscoveryServiceClient,
     registry_service_client::RegistryServiceClient,
 };
+use acquaint_server::keystore::{CREDENTIAL_KEY_ID, Keys};
 use serde_json::Value;
 use tempfile::TempDir;
 use tonic::{
@@ -209,6 +211,23 @@ impl Installation {
         let arguments = ["credential", "mint", "--account", account, "--scope", scope];
         let ran = run(self.command(&arguments).args(["--valid-for", valid_for])).ok();
         ran.stdout.trim().to_owned()
+    }
+
+    /// The text of an authentic credential that has expired.
+    pub fn expired(&self, account: &str) -> String {
+        let keys = Keys::load(&self.path("keys")).unwrap();
+        let claims = Claims {
+            tenant: "default".parse().unwrap(),
+            audience: "acquaint".parse().unwrap(),
+            pseudonym: Pseudonym::of_account(&keys.pseudonym, account.as_bytes()),
+            scope: Scope::Discover,
+            class: 0,
+            issued_at: 1,
+            expires_at: 2,
+            account_since: 0,
+            key_id: CREDENTIAL_KEY_ID,
+        };
+        Credential::mint(&keys.credential, &claims).expose_text().to_owned()
     }
 
     /// A file with a credential that lasts.

@@ -8,7 +8,7 @@ use std::{
 
 use acquaint_client::{Credential, ManifestPin, Visibility};
 use acquaint_core::{
-    credential::{Claims, Pseudonym, Scope},
+    credential::{Claims, Scope},
     keys::CredentialKey,
     limits::{
         BATCH_ELEMENTS_MAX, CHUNK_BYTES, ELEMENT_BYTES, LABEL_BYTES, MESSAGE_BYTES_MAX,
@@ -418,13 +418,7 @@ async fn forged_credentials_open_nothing() {
     let world = quiet_site().start().await;
     let key = &world.site.keys.credential;
     for (path, scope) in RPCS {
-        let claims = Claims {
-            tenant: world.site.config.tenant.parse().unwrap(),
-            pseudonym: Pseudonym([1; 16]),
-            scope,
-            expires_at: now_s() + 3_600,
-            key_id: CREDENTIAL_KEY_ID,
-        };
+        let claims = world.site.claims("account", scope);
         let good = Credential::mint(key, &claims);
         let text = good.expose_text();
         let mut flipped = text.to_owned().into_bytes();
@@ -440,7 +434,9 @@ async fn forged_credentials_open_nothing() {
             String::from_utf8(flipped).unwrap(),
             Credential::mint(&foreign_key, &claims).expose_text().to_owned(),
             mint(key, Claims { tenant: "other".parse().unwrap(), ..claims.clone() }),
+            mint(key, Claims { audience: "other".parse().unwrap(), ..claims.clone() }),
             mint(key, Claims { key_id: CREDENTIAL_KEY_ID + 1, ..claims.clone() }),
+            mint(key, Claims { issued_at: now_s() + 600, ..claims.clone() }),
         ];
         let mut first = None;
         for text in forged {

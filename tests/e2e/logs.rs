@@ -246,7 +246,7 @@ impl Tokens {
         let other = if tail.starts_with('A') { 'B' } else { 'A' };
         Self {
             registrar: site.mint("back-end", "register", "1h"),
-            expired: site.mint("alice", "discover", "0s"),
+            expired: site.expired("alice"),
             foreign: Installation::new().mint("alice", "discover", "1h"),
             forged: format!("{head}{other}{}", &tail[1..]),
             alice,

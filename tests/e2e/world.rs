@@ -84,15 +84,24 @@ impl Site {
     }
 
     pub fn credential_until(&self, account: &str, scope: Scope, expires_at: u64) -> Credential {
-        let key = &self.keys.credential;
-        let claims = Claims {
+        let claims = Claims { expires_at, ..self.claims(account, scope) };
+        Credential::mint(&self.keys.credential, &claims)
+    }
+
+    /// What the credential of an account says, valid for an hour from now. Issued long ago: good
+    /// under any clock that a test sets.
+    pub fn claims(&self, account: &str, scope: Scope) -> Claims {
+        Claims {
             tenant: self.config.tenant.parse().unwrap(),
-            pseudonym: Pseudonym::of_account(key, account.as_bytes()),
+            audience: self.config.audience().unwrap(),
+            pseudonym: Pseudonym::of_account(&self.keys.pseudonym, account.as_bytes()),
             scope,
-            expires_at,
+            class: 0,
+            issued_at: 0,
+            expires_at: now_s() + 3_600,
+            account_since: 0,
             key_id: CREDENTIAL_KEY_ID,
-        };
-        Credential::mint(key, &claims)
+        }
     }
 
     pub async fn start(self) -> World {

@@ -336,11 +336,12 @@ const NOW: u64 = 1_800_000_000;
 const MAC_BYTES: usize = 32;
 
 /// The text of a credential.
-type Text = [u8; 90];
+type Text = [u8; 124];
 
 fn credential_verifier() -> CredentialVerifier {
     let key = CredentialKey::from_bytes([7; 32]);
-    CredentialVerifier::new("demo".parse().unwrap(), vec![(1, key)])
+    let tenant = ("demo".parse().unwrap(), vec![(1, key)]);
+    CredentialVerifier::new("acquaint".parse().unwrap(), [tenant])
 }
 
 /// An authentic credential of some account, decoded: its MAC is what a forger looks for.
@@ -349,9 +350,13 @@ fn authentic(rng: &mut ChaCha20Rng) -> Vec<u8> {
     rng.fill_bytes(&mut pseudonym.0);
     let claims = Claims {
         tenant: "demo".parse().unwrap(),
+        audience: "acquaint".parse().unwrap(),
         pseudonym,
         scope: Scope::Discover,
+        class: 0,
+        issued_at: NOW - 1,
         expires_at: NOW + 1,
+        account_since: 0,
         key_id: 1,
     };
     let credential = Credential::mint(&CredentialKey::from_bytes([7; 32]), &claims);

@@ -1,5 +1,5 @@
 //! The secrets of an operator, one type each: OPRF seed, storage key, manifest key, credential
-//! key.
+//! key, pseudonym key.
 //!
 //! A key is 32 bytes, made from randomness that the caller provides, wiped on drop, redacted in
 //! `Debug`, and compared in constant time. `expose_bytes` is for the file that keeps it.
@@ -73,6 +73,12 @@ secret_key! {
 }
 
 secret_key! {
+    /// The key from which the pseudonyms of accounts are derived. It is never rotated: another
+    /// one gives everybody another pseudonym, and with it a full quota.
+    PseudonymKey
+}
+
+secret_key! {
     /// The Ed25519 seed that signs manifests.
     ManifestKey
 }
@@ -103,11 +109,13 @@ mod tests {
     #[test]
     fn debug_is_redacted() {
         let all = format!(
-            "{:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?}",
             OprfSeed::from_bytes([1; KEY_BYTES]),
             CredentialKey::from_bytes([1; KEY_BYTES]),
+            PseudonymKey::from_bytes([1; KEY_BYTES]),
             ManifestKey::from_bytes([1; KEY_BYTES]),
         );
-        assert_eq!(all, "OprfSeed(REDACTED) CredentialKey(REDACTED) ManifestKey(REDACTED)");
+        let names = ["OprfSeed", "CredentialKey", "PseudonymKey", "ManifestKey"];
+        assert_eq!(all, names.map(|name| format!("{name}(REDACTED)")).join(" "));
     }
 }
