@@ -3,8 +3,10 @@
 //! A file holds 64 hexadecimal digits and a newline, mode 0600; the directory has mode 0700. A key
 //! file that others may read is refused, not repaired: who read it cannot be undone.
 //!
-//! Each epoch has an OPRF seed of its own, so that one can be destroyed: see [`SeedFiles`].
+//! Each epoch has an OPRF seed of its own, so that one can be destroyed: see [`SeedFiles`]. There
+//! may be several credential keys, so that one can replace another: see [`CredentialKeyFiles`].
 
+mod credentials;
 mod files;
 mod seeds;
 
@@ -18,16 +20,13 @@ use acquaint_core::keys::{
 };
 use rand::CryptoRng;
 
+pub use credentials::{CredentialKeyFiles, FIRST_CREDENTIAL_KEY_ID};
 pub use seeds::{EpochSeeds, FIRST_EPOCH, ListedKey, SeedFiles};
 
 use files::{io_error, make_private_directory, read_private, sync_directory, write_private};
 
-/// The id of the one credential key that a key directory holds.
-pub const CREDENTIAL_KEY_ID: u32 = 1;
-
 const STORAGE: &str = "storage.key";
 const MANIFEST: &str = "manifest.key";
-const CREDENTIAL: &str = "credential.key";
 const PSEUDONYM: &str = "pseudonym.key";
 
 /// The secrets of a tenant.
@@ -39,8 +38,8 @@ pub struct Keys {
     pub storage: StorageKey,
     /// Which signs manifests.
     pub manifest: ManifestKey,
-    /// Which authenticates credentials.
-    pub credential: CredentialKey,
+    /// Which authenticate credentials, with their ids, ascending: at least one.
+    pub credentials: Vec<(u32, CredentialKey)>,
     /// From which the pseudonyms of accounts are derived.
     pub pseudonym: PseudonymKey,
 }
@@ -75,6 +74,30 @@ pub enum KeyFileError {
         /// Which directory.
         path: PathBuf,
     },
+    /// A file from before there could be several credential keys.
+    #[error("the key file {} has a name of before: rename it to credential-1.key, and copy it to pseudonym.key if there is none, so that quotas stay", .path.display())]
+    Former {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// There is no such key to be retired.
+    #[error("there is no key file {}: `acquaint credential key list` shows the ids", .path.display())]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Without it no credential would be accepted.
+    #[error("the key file {} is the only credential key: add another one before this one is retired", .path.display())]
+    LastCredentialKey {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The ids are used up.
+    #[error("the key directory {} has a credential key with the highest id there is: rename it to a lower one", .path.display())]
+    NoId {
+        /// Which directory.
+        path: PathBuf,
+    },
     /// Somebody else may read the key.
     #[error("the key file {} is open to others: if nobody read it, chmod 600 it; else replace the key", .path.display())]
     Permissions {
@@ -91,7 +114,7 @@ impl Keys {
             oprf_seeds: EpochSeeds::first(OprfSeed::generate(rng)),
             storage: StorageKey::generate(rng),
             manifest: ManifestKey::generate(rng),
-            credential: CredentialKey::generate(rng),
+            credentials: vec![(FIRST_CREDENTIAL_KEY_ID, CredentialKey::generate(rng))],
             pseudonym: PseudonymKey::generate(rng),
         }
     }
@@ -102,13 +125,15 @@ impl Keys {
     /// [`KeyFileError::Exists`] if any of the files is there; nothing is written then.
     /// [`KeyFileError::Io`].
     pub fn create(&self, directory: &Path) -> Result<(), KeyFileError> {
-        if let Some(path) =
-            self.files().iter().map(|(name, _)| directory.join(name)).find(|path| path.exists())
-        {
+        let files = self.files();
+        let ours = files.iter().map(|(name, _)| directory.join(name));
+        // Any key would be accepted, also one that is left there with another id.
+        let accepted = CredentialKeyFiles::new(directory).present();
+        if let Some(path) = ours.chain(accepted).find(|path| path.exists()) {
             return Err(KeyFileError::Exists { path });
         }
         make_private_directory(directory).map_err(io_error(directory))?;
-        for (name, key) in self.files() {
+        for (name, key) in files {
             write_private(&directory.join(name), key)?;
         }
         sync_directory(directory)
@@ -124,20 +149,18 @@ impl Keys {
             oprf_seeds: SeedFiles::new(directory).load()?,
             storage: StorageKey::from_bytes(*read(STORAGE)?),
             manifest: ManifestKey::from_bytes(*read(MANIFEST)?),
-            credential: CredentialKey::from_bytes(*read(CREDENTIAL)?),
+            credentials: CredentialKeyFiles::new(directory).load()?,
             pseudonym: PseudonymKey::from_bytes(*read(PSEUDONYM)?),
         })
     }
 
-    /// Reads the credential key alone: what minting needs.
-    ///
-    /// # Errors
-    /// As [`Keys::load`].
-    pub fn load_credential_key(directory: &Path) -> Result<CredentialKey, KeyFileError> {
-        Ok(CredentialKey::from_bytes(*read_private(&directory.join(CREDENTIAL))?))
+    /// The credential key to mint with, and its id; of keys that were made or loaded, there is one.
+    #[must_use]
+    pub fn newest_credential(&self) -> Option<(u32, &CredentialKey)> {
+        self.credentials.last().map(|(id, key)| (*id, key))
     }
 
-    /// Reads the pseudonym key alone: what minting needs besides.
+    /// Reads the pseudonym key alone: what minting needs beside a credential key.
     ///
     /// # Errors
     /// As [`Keys::load`].
@@ -157,12 +180,13 @@ impl Keys {
         let others = [
             (STORAGE, self.storage.expose_bytes()),
             (MANIFEST, self.manifest.expose_bytes()),
-            (CREDENTIAL, self.credential.expose_bytes()),
             (PSEUDONYM, self.pseudonym.expose_bytes()),
         ];
         let seeds = self.oprf_seeds.iter();
+        let credentials = self.credentials.iter();
         seeds
             .map(|(epoch, seed)| (seeds::seed_name(epoch), seed.expose_bytes()))
+            .chain(credentials.map(|(id, key)| (credentials::key_name(*id), key.expose_bytes())))
             .chain(others.map(|(name, key)| (name.to_owned(), key)))
             .collect()
     }
@@ -188,8 +212,8 @@ mod tests {
         let loaded = Keys::load(&directory).unwrap();
         assert_eq!(loaded.files(), keys.files());
         assert_eq!(
-            Keys::load_credential_key(&directory).unwrap().expose_bytes(),
-            keys.credential.expose_bytes()
+            Keys::load_pseudonym_key(&directory).unwrap().expose_bytes(),
+            keys.pseudonym.expose_bytes()
         );
         assert_eq!(Keys::load_manifest_key(&directory).unwrap().pin(), keys.manifest.pin());
         assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
@@ -205,6 +229,12 @@ mod tests {
         let others = Keys::generate(&mut rand::rng());
         assert!(matches!(others.create(&directory), Err(KeyFileError::Exists { .. })));
         assert_eq!(Keys::load(&directory).unwrap().files(), keys.files());
+        for name in ["credential.key", "credential-7.key"] {
+            let other = tempfile::tempdir().unwrap();
+            fs::write(other.path().join(name), "left there").unwrap();
+            assert!(matches!(others.create(other.path()), Err(KeyFileError::Exists { .. })));
+            assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::{
     config::{Config, ConfigError, Tls},
     directory::{Directory, DirectoryError, PublishHandle, Publisher, RotateHandle, Rotator},
     evaluator::{Evaluator, EvaluatorError},
-    keystore::{CREDENTIAL_KEY_ID, KeyFileError, Keys, SeedFiles},
+    keystore::{KeyFileError, Keys, SeedFiles},
     services::{AdminRpc, DiscoveryRpc, RegistryRpc},
     store::{RedbStore, Store, StoreError},
 };
@@ -152,8 +152,8 @@ impl Server {
             evaluator.clone(),
         )
         .await?;
-        let credential_keys = vec![(CREDENTIAL_KEY_ID, keys.credential.clone())];
-        let verifier = CredentialVerifier::new(config.audience()?, [(tenant, credential_keys)]);
+        let tenants = [(tenant, keys.credentials.clone())];
+        let verifier = CredentialVerifier::new(config.audience()?, tenants);
         let gate = Arc::new(Gate::new(verifier, &policy, Arc::clone(&store), clock));
         let (publisher, publish) =
             Publisher::new(Arc::clone(&directory), config.publication_delay());

@@ -1,9 +1,18 @@
-//! `acquaint credential`: what the operator's back end does for each verified account.
+//! `acquaint credential`: what the operator's back end does for each verified account, and the
+//! keys with which it does.
+
+mod keys;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use acquaint_core::credential::{Claims, Credential, Pseudonym, Scope};
-use acquaint_server::keystore::{CREDENTIAL_KEY_ID, Keys};
+use acquaint_core::{
+    credential::{Claims, Credential, Pseudonym, Scope},
+    keys::CredentialKey,
+};
+use acquaint_server::{
+    config::Config,
+    keystore::{CredentialKeyFiles, Keys},
+};
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -13,12 +22,15 @@ use crate::{
     output::{Format, Outcome, print},
 };
 
-/// Make credentials.
+/// Make credentials, and manage the keys that authenticate them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print a credential for an account. It is a secret: whoever has it spends the account's
     /// quota.
     Mint(Mint),
+    /// Add, list and retire the keys that authenticate credentials.
+    #[command(subcommand)]
+    Key(keys::Command),
 }
 
 #[derive(Debug, Args)]
@@ -37,6 +49,18 @@ pub(crate) struct Mint {
     /// How long it is valid: a number, at least 1, and s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
     valid_for: Duration,
+
+    /// The class of the account, 0 to 255; 0 for ordinary ones.
+    #[arg(long, value_name = "CLASS", default_value_t = 0)]
+    class: u8,
+
+    /// When the account was made, in seconds since 1970; 0 for long ago.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    account_since: u64,
+
+    /// The key to mint with; the newest one if missing.
+    #[arg(long, value_name = "ID")]
+    key_id: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,36 +69,56 @@ enum ScopeName {
     Discover,
     /// Register and remove accounts.
     Register,
+    /// Operate the tenant's directory.
+    Admin,
 }
 
 pub(crate) fn run(command: &Command, format: Format) -> anyhow::Result<Outcome> {
-    let Command::Mint(mint) = command;
-    let config = mint.file.load()?;
+    match command {
+        Command::Mint(arguments) => mint(arguments, format),
+        Command::Key(command) => keys::run(command, format),
+    }
+}
+
+fn mint(arguments: &Mint, format: Format) -> anyhow::Result<Outcome> {
+    let config = arguments.file.load()?;
     let (tenant, _) = config.check()?;
-    let key = Keys::load_credential_key(&config.keys)?;
+    let (key_id, key) = chosen_key(&config, arguments.key_id)?;
     let pseudonym_key = Keys::load_pseudonym_key(&config.keys)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     let claims = Claims {
         tenant,
         audience: config.audience()?,
-        pseudonym: Pseudonym::of_account(&pseudonym_key, mint.account.as_bytes()),
-        scope: match mint.scope {
+        pseudonym: Pseudonym::of_account(&pseudonym_key, arguments.account.as_bytes()),
+        scope: match arguments.scope {
             ScopeName::Discover => Scope::Discover,
             ScopeName::Register => Scope::Register,
+            ScopeName::Admin => Scope::Admin,
         },
-        class: 0,
+        class: arguments.class,
         issued_at: now.as_secs(),
-        expires_at: now.saturating_add(mint.valid_for).as_secs(),
-        account_since: 0,
-        key_id: CREDENTIAL_KEY_ID,
+        expires_at: now.saturating_add(arguments.valid_for).as_secs(),
+        account_since: arguments.account_since,
+        key_id,
     };
     let credential = Credential::mint(&key, &claims);
     let value = json!({
         "credential": credential.expose_text(),
         "expires_at": claims.expires_at,
+        "key_id": key_id,
     });
     print(format, &value, || credential.expose_text().to_owned())?;
     Ok(Outcome::Success)
+}
+
+fn chosen_key(config: &Config, id: Option<u32>) -> anyhow::Result<(u32, CredentialKey)> {
+    let mut keys = CredentialKeyFiles::new(&config.keys).load()?;
+    if let Some(id) = id {
+        keys.retain(|(kept, _)| *kept == id);
+    }
+    keys.pop().context(
+        "there is no credential key with this id: `acquaint credential key list` shows them",
+    )
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -10,7 +10,7 @@ use acquaint_core::credential::{Claims, Pseudonym, Scope};
 use acquaint_server::{
     config::{Config, Quota},
     directory::PublishHandle,
-    keystore::{CREDENTIAL_KEY_ID, Keys},
+    keystore::Keys,
     serve::{Server, ServerError, Stopped},
 };
 use anyhow::Context as _;
@@ -93,6 +93,7 @@ impl World {
 
     fn credential(&self, scope: Scope) -> anyhow::Result<StaticCredential> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?;
+        let (key_id, key) = self.keys.newest_credential().context("keys were made")?;
         let claims = Claims {
             tenant: self.config.check()?.0,
             audience: self.config.audience()?,
@@ -102,8 +103,8 @@ impl World {
             issued_at: now.as_secs(),
             expires_at: (now + Duration::from_secs(3_600)).as_secs(),
             account_since: 0,
-            key_id: CREDENTIAL_KEY_ID,
+            key_id,
         };
-        Ok(StaticCredential::new(Credential::mint(&self.keys.credential, &claims)))
+        Ok(StaticCredential::new(Credential::mint(key, &claims)))
     }
 }

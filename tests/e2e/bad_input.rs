@@ -403,7 +403,7 @@ fn keys_that_cannot_be_used() {
     let chmod = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
-    for name in ["oprf.seed", "storage.key", "manifest.key", "credential.key", "pseudonym.key"] {
+    for name in ["oprf.seed", "storage.key", "manifest.key", "credential-1.key", "pseudonym.key"] {
         let key = site.path("keys").join(name);
         let good = fs::read(&key).unwrap();
         chmod(&key, 0o644);
@@ -420,10 +420,10 @@ fn keys_that_cannot_be_used() {
     chmod(&pin, 0o640);
     refused(|| site.command(&["key", "pin"]), &["manifest.key", "is open to others"]);
     chmod(&pin, 0o600);
-    let credential = site.path("keys/credential.key");
+    let credential = site.path("keys/credential-1.key");
     chmod(&credential, 0o604);
     let mint = ["credential", "mint", "--account", "alice"];
-    refused(|| site.command(&mint), &["credential.key", "is open to others"]);
+    refused(|| site.command(&mint), &["credential-1.key", "is open to others"]);
     chmod(&credential, 0o600);
     site.serve().stop();
 }
@@ -452,7 +452,7 @@ fn init_overwrites_nothing() {
     assert!(content(site.root()) == before);
 
     // Parts of an installation stop it before it has made anything.
-    for part in ["acquaint.toml", "keys/oprf.seed", "keys/credential.key", "tls/key.pem"] {
+    for part in ["acquaint.toml", "keys/oprf.seed", "keys/credential-1.key", "tls/key.pem"] {
         let other = tempfile::tempdir().unwrap();
         let file = other.path().join(part);
         fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -21,7 +21,7 @@ use acquaint_proto::v1::{
     admin_service_client::AdminServiceClient, discovery_service_client::DiscoveryServiceClient,
     registry_service_client::RegistryServiceClient,
 };
-use acquaint_server::keystore::{CREDENTIAL_KEY_ID, Keys};
+use acquaint_server::keystore::Keys;
 use serde_json::Value;
 use tempfile::TempDir;
 use tonic::{
@@ -216,6 +216,7 @@ impl Installation {
     /// The text of an authentic credential that has expired.
     pub fn expired(&self, account: &str) -> String {
         let keys = Keys::load(&self.path("keys")).unwrap();
+        let (key_id, key) = keys.newest_credential().unwrap();
         let claims = Claims {
             tenant: "default".parse().unwrap(),
             audience: "acquaint".parse().unwrap(),
@@ -225,9 +226,9 @@ impl Installation {
             issued_at: 1,
             expires_at: 2,
             account_since: 0,
-            key_id: CREDENTIAL_KEY_ID,
+            key_id,
         };
-        Credential::mint(&keys.credential, &claims).expose_text().to_owned()
+        Credential::mint(key, &claims).expose_text().to_owned()
     }
 
     /// A file with a credential that lasts.

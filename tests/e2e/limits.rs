@@ -25,10 +25,7 @@ use acquaint_proto::{
         admin_service_client::AdminServiceClient,
     },
 };
-use acquaint_server::{
-    clock::{Clock, ManualClock, SystemClock},
-    keystore::CREDENTIAL_KEY_ID,
-};
+use acquaint_server::clock::{Clock, ManualClock, SystemClock};
 use bytes::Bytes;
 use futures_util::{future::join_all, stream};
 use tokio::{
@@ -416,7 +413,7 @@ async fn chunks_are_never_above_their_limit() {
 #[tokio::test]
 async fn forged_credentials_open_nothing() {
     let world = quiet_site().start().await;
-    let key = &world.site.keys.credential;
+    let (key_id, key) = world.site.keys.newest_credential().unwrap();
     for (path, scope) in RPCS {
         let claims = world.site.claims("account", scope);
         let good = Credential::mint(key, &claims);
@@ -435,7 +432,7 @@ async fn forged_credentials_open_nothing() {
             Credential::mint(&foreign_key, &claims).expose_text().to_owned(),
             mint(key, Claims { tenant: "other".parse().unwrap(), ..claims.clone() }),
             mint(key, Claims { audience: "other".parse().unwrap(), ..claims.clone() }),
-            mint(key, Claims { key_id: CREDENTIAL_KEY_ID + 1, ..claims.clone() }),
+            mint(key, Claims { key_id: key_id + 1, ..claims.clone() }),
             mint(key, Claims { issued_at: now_s() + 600, ..claims.clone() }),
         ];
         let mut first = None;

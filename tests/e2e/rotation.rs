@@ -334,7 +334,7 @@ async fn nothing_of_the_old_key_is_left() {
     let names = fs::read_dir(root.join("keys")).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    let expected = ["credential.key", "manifest.key", "oprf-1.destroyed", "oprf-2.seed"];
+    let expected = ["credential-1.key", "manifest.key", "oprf-1.destroyed", "oprf-2.seed"];
     assert_eq!(names, [&expected[..], &["pseudonym.key", "storage.key"]].concat());
     let note = fs::read_to_string(root.join("keys/oprf-1.destroyed")).unwrap();
     let public = seed.epoch_key(1).unwrap().1;

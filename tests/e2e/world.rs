@@ -22,7 +22,7 @@ use acquaint_server::{
     clock::{Clock, SystemClock},
     config::Config,
     directory::PublishHandle,
-    keystore::{CREDENTIAL_KEY_ID, Keys},
+    keystore::Keys,
     serve::{Server, ServerError, Stopped},
 };
 use bytes::{Buf as _, BufMut as _, Bytes};
@@ -85,7 +85,7 @@ impl Site {
 
     pub fn credential_until(&self, account: &str, scope: Scope, expires_at: u64) -> Credential {
         let claims = Claims { expires_at, ..self.claims(account, scope) };
-        Credential::mint(&self.keys.credential, &claims)
+        Credential::mint(self.keys.newest_credential().unwrap().1, &claims)
     }
 
     /// What the credential of an account says, valid for an hour from now. Issued long ago: good
@@ -100,7 +100,7 @@ impl Site {
             issued_at: 0,
             expires_at: now_s() + 3_600,
             account_since: 0,
-            key_id: CREDENTIAL_KEY_ID,
+            key_id: self.keys.newest_credential().unwrap().0,
         }
     }
 
