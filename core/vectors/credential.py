@@ -45,7 +45,8 @@ def body(claims, version=2):
 
 
 def key_of(claims):
-    found = [k["key"] for k in KEYS if (k["tenant"], k["id"]) == (claims["tenant"], claims["key_id"])]
+    wanted = (claims["tenant"], claims["key_id"])
+    found = [k["key"] for k in KEYS if (k["tenant"], k["id"]) == wanted]
     return found[0] if found else KEYS[0]["key"]
 
 

@@ -18,6 +18,7 @@
 mod bad_input;
 mod binary;
 mod crash;
+mod credentials;
 mod discovery;
 mod limits;
 mod logs;
