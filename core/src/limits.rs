@@ -27,6 +27,10 @@ pub const SLICE_ELEMENTS: usize = 256;
 /// largest class, so that all its batches look alike.
 pub const PADDING_CLASSES: [usize; 7] = [16, 32, 64, 128, 256, 512, 1_024];
 
+/// Most elements of a batch that a lookup sends: the largest class. Larger ones are registrars'.
+#[expect(clippy::indexing_slicing, reason = "a constant: out of bounds fails the build")]
+pub const LOOKUP_ELEMENTS_MAX: usize = PADDING_CLASSES[PADDING_CLASSES.len() - 1];
+
 /// Length of an opaque identifier in bytes, after the `id:` prefix.
 pub const OPAQUE_BYTES_MAX: usize = 128;
 
@@ -131,7 +135,7 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 #[expect(clippy::indexing_slicing, reason = "a constant: out of bounds fails the build")]
 const _: () = {
     assert!(BATCH_ELEMENTS_MAX <= 65_535, "RFC 9497 composites index elements in two bytes");
-    assert!(PADDING_CLASSES[PADDING_CLASSES.len() - 1] <= BATCH_ELEMENTS_MAX);
+    assert!(LOOKUP_ELEMENTS_MAX <= BATCH_ELEMENTS_MAX);
     assert!(0 < SLICE_ELEMENTS && SLICE_ELEMENTS <= BATCH_ELEMENTS_MAX);
     assert!(BATCH_ELEMENTS_MAX * (ELEMENT_BYTES + LABEL_BYTES) + 4_096 <= MESSAGE_BYTES_MAX);
     assert!(CHUNK_BYTES + 4_096 <= MESSAGE_BYTES_MAX);

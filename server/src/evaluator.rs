@@ -5,6 +5,9 @@
 //! that none of them will be refused for want of room. A full queue refuses at once: waiting would
 //! only move the queue into the connections.
 //!
+//! A part of the queue is kept from batches larger than any lookup: however many of the largest
+//! come, lookups find room.
+//!
 //! Jobs run in the order of their [deadlines](queue), which grow with what was reserved. A job
 //! that runs is not interrupted, so long work comes in [slices](Reservation::run_all).
 //!
@@ -26,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use acquaint_core::limits::{BATCH_ELEMENTS_MAX, LOOKUP_ELEMENTS_MAX};
 use futures_util::future::try_join_all;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -35,6 +39,10 @@ use self::queue::{ELEMENT_COST, Queue, Task, due};
 /// How many elements may wait or run at once, if the configuration does not say: about one second
 /// of work for two cores.
 pub const QUEUE_ELEMENTS_DEFAULT: u32 = 65_536;
+
+/// The part of the queue that is kept for lookups is one in so many, if the largest batch fits
+/// into the rest.
+const LOOKUPS_SHARE: u32 = 16;
 
 /// Runs jobs off the async runtime. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +56,8 @@ struct Inner {
     /// What waits for a thread of `pool`.
     queue: Arc<Queue>,
     room: Arc<Semaphore>,
+    /// The part of `room` that is open to large batches too.
+    room_for_large: Arc<Semaphore>,
     queue_elements: u32,
     evaluated: AtomicU64,
 }
@@ -56,11 +66,14 @@ struct Inner {
 #[derive(Debug)]
 pub struct Reservation {
     evaluator: Evaluator,
-    permit: Arc<OwnedSemaphorePermit>,
+    room: Arc<Room>,
     /// Of all work under the reservation, so that what was begun is not overtaken by what came
     /// after it.
     due: Instant,
 }
+
+/// A large batch takes its room twice: from what is open to it, and from the whole.
+type Room = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
 
 /// Why a job gave no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,12 +105,17 @@ impl Evaluator {
             .thread_name(|_| "publication".to_owned())
             .build()?;
         let (queue, evaluated) = (Arc::default(), AtomicU64::new(0));
-        let room = Arc::new(Semaphore::new(queue_elements as usize));
-        let inner = Inner { pool, background, queue, room, queue_elements, evaluated };
+        let rest = queue_elements.saturating_sub(elements(BATCH_ELEMENTS_MAX));
+        let open_to_large = queue_elements - (queue_elements / LOOKUPS_SHARE).min(rest);
+        let [room, room_for_large] = [queue_elements, open_to_large]
+            .map(|n_elements| Arc::new(Semaphore::new(n_elements as usize)));
+        let inner =
+            Inner { pool, background, queue, room, room_for_large, queue_elements, evaluated };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Reserves room for a batch.
+    /// Reserves room for a batch. One that is larger than any lookup is refused a little before
+    /// the queue is full.
     ///
     /// # Errors
     /// [`EvaluatorError::QueueFull`].
@@ -106,12 +124,15 @@ impl Evaluator {
     }
 
     fn reserve_at(&self, arrival: Instant, n_elements: u32) -> Result<Reservation, EvaluatorError> {
-        let room = Arc::clone(&self.inner.room);
-        let permit = room
-            .try_acquire_many_owned(n_elements)
-            .map_err(|_| EvaluatorError::QueueFull { retry_after: self.backlog() })?;
-        let due = due(arrival, n_elements);
-        Ok(Reservation { evaluator: self.clone(), permit: Arc::new(permit), due })
+        let take = |room: &Arc<Semaphore>| {
+            let room = Arc::clone(room);
+            let full = |_| EvaluatorError::QueueFull { retry_after: self.backlog() };
+            room.try_acquire_many_owned(n_elements).map_err(full)
+        };
+        let is_large = n_elements > elements(LOOKUP_ELEMENTS_MAX);
+        let open = is_large.then(|| take(&self.inner.room_for_large)).transpose()?;
+        let room = Arc::new((open, take(&self.inner.room)?));
+        Ok(Reservation { evaluator: self.clone(), room, due: due(arrival, n_elements) })
     }
 
     /// Runs a long job on the publication pool.
@@ -181,7 +202,7 @@ impl Reservation {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> oneshot::Receiver<T> {
-        let (task, outcome) = task(Arc::clone(&self.permit), job);
+        let (task, outcome) = task(Arc::clone(&self.room), job);
         let Inner { pool, queue, .. } = &*self.evaluator.inner;
         queue.push(self.due, task);
         // A turn for each job, but not of its own: it takes whatever is due first by then.
@@ -193,6 +214,14 @@ impl Reservation {
         });
         outcome
     }
+}
+
+/// A limit of batches, as the queue counts.
+const fn elements(limit: usize) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "see the assertion")]
+    let n_elements = limit as u32;
+    assert!(n_elements as usize == limit, "batches are small");
+    n_elements
 }
 
 /// A job in a form that a thread can run, and what will come of it: nothing, if the job panics.

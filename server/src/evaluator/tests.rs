@@ -21,6 +21,24 @@ async fn the_queue_holds_its_limit_and_refuses_one_more() {
 }
 
 #[tokio::test]
+async fn the_largest_batches_leave_room_for_lookups() {
+    let (large, lookup) = (elements(BATCH_ELEMENTS_MAX), elements(LOOKUP_ELEMENTS_MAX));
+    let evaluator = Evaluator::start(1, QUEUE_ELEMENTS_DEFAULT).unwrap();
+    let mut held: Vec<_> = (0..15).map(|_| evaluator.reserve(large).unwrap()).collect();
+    for refused in [large, lookup + 1] {
+        assert!(matches!(evaluator.reserve(refused), Err(EvaluatorError::QueueFull { .. })));
+    }
+    held.extend((0..4).map(|_| evaluator.reserve(lookup).unwrap()));
+    assert!(evaluator.reserve(1).is_err(), "the queue is full");
+    held.swap_remove(0);
+    assert!(evaluator.reserve(large).is_ok(), "what is given back is given back twice");
+
+    // The smallest queue takes the largest batch, and keeps nothing.
+    let evaluator = Evaluator::start(1, large).unwrap();
+    assert!(evaluator.reserve(large).is_ok());
+}
+
+#[tokio::test]
 async fn a_panicking_job_fails_alone() {
     let evaluator = Evaluator::start(1, 100).unwrap();
     let reservation = evaluator.reserve(1).unwrap();
