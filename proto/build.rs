@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("redacted.rs"), format!("redacted! {{ {} }}\n", messages.join(", ")))?;
+    fs::write(out.join("methods.rs"), format!("methods! {{ {} }}\n", methods(&set).concat()))?;
     generate(set.clone(), &messages)?;
 
     // Reflection needs names and numbers; the comments would only make the answer larger.
@@ -64,6 +65,24 @@ fn message_names(set: &FileDescriptorSet) -> Result<Vec<String>, Box<dyn Error>>
         }
     }
     Ok(names)
+}
+
+/// A row for each rpc: variant, service, name, whether the server streams.
+fn methods(set: &FileDescriptorSet) -> Vec<String> {
+    let mut rows = Vec::new();
+    for file in set.file.iter().filter(|file| file.package() == PACKAGE) {
+        for service in &file.service {
+            for method in &service.method {
+                let prefix = service.name().trim_end_matches("Service");
+                let (service, name) = (service.name(), method.name());
+                let streams = method.server_streaming();
+                rows.push(format!(
+                    "{prefix}{name}, \"{PACKAGE}.{service}\", \"{name}\", {streams}; "
+                ));
+            }
+        }
+    }
+    rows
 }
 
 fn generate(set: FileDescriptorSet, messages: &[String]) -> Result<(), Box<dyn Error>> {

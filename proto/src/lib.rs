@@ -41,9 +41,11 @@
 //! ```
 
 mod convert;
+mod method;
 pub mod status;
 pub mod v1;
 
 pub use convert::Malformed;
+pub use method::Method;
 pub use status::{DOMAIN, Reason, Received, Refusal};
 pub use v1::FILE_DESCRIPTOR_SET;
