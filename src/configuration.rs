@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use acquaint_server::config::Config;
+use acquaint_core::manifest::TenantName;
+use acquaint_server::config::{Config, TenantSettings};
 use anyhow::Context as _;
 use figment::{
     Figment,
@@ -16,6 +17,39 @@ pub(crate) struct ConfigurationFile {
     /// by a variable such as ACQUAINT__QUOTA__ELEMENTS.
     #[arg(long, value_name = "FILE", default_value = "acquaint.toml", env = "ACQUAINT_CONFIG")]
     pub(crate) config: PathBuf,
+}
+
+/// Where the configuration is, and which of its tenants is meant.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TenantArguments {
+    #[command(flatten)]
+    pub(crate) file: ConfigurationFile,
+
+    /// The tenant; needed only if the configuration has several.
+    #[arg(long, value_name = "NAME", env = "ACQUAINT_TENANT")]
+    tenant: Option<TenantName>,
+}
+
+impl TenantArguments {
+    /// Reads the configuration, checks it and picks the tenant.
+    pub(crate) fn load(&self) -> anyhow::Result<(Config, TenantSettings)> {
+        let config = self.file.load()?;
+        let mut tenants = config.check()?.tenants.into_iter();
+        let settings = match &self.tenant {
+            Some(name) => tenants.find(|tenant| tenant.name == *name).with_context(|| {
+                format!("the configuration has no tenant {name}: see its [tenants.NAME] sections")
+            })?,
+            None => {
+                let first = tenants.next().context("a configuration has a tenant")?;
+                anyhow::ensure!(
+                    tenants.next().is_none(),
+                    "the configuration has several tenants: name one with --tenant"
+                );
+                first
+            }
+        };
+        Ok((config, settings))
+    }
 }
 
 impl ConfigurationFile {

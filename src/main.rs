@@ -65,6 +65,9 @@ enum Command {
     /// Show keys, never the secret ones, and rotate the OPRF key.
     #[command(subcommand)]
     Key(commands::key::Command),
+    /// Add a tenant, or list them.
+    #[command(subcommand)]
+    Tenant(commands::tenant::Command),
     /// Show what does the arithmetic here, and check a configuration.
     Selfcheck(commands::selfcheck::Arguments),
 }
@@ -120,6 +123,7 @@ fn run(command: Command, format: Format) -> anyhow::Result<Outcome> {
     match command {
         Command::Init(arguments) => commands::init::run(&arguments, format),
         Command::Credential(command) => commands::credential::run(&command, format),
+        Command::Tenant(command) => commands::tenant::run(&command, format),
         Command::Selfcheck(arguments) => commands::selfcheck::run(&arguments, format),
         Command::Demo(arguments) => on_runtime(demo::run(arguments, format)),
         Command::Serve(arguments) => on_runtime(commands::serve::run(arguments, format)),

@@ -264,11 +264,11 @@ async fn open(
     let check = keys.storage.check_value();
     let store: Arc<dyn Store> =
         Arc::new(RedbStore::open(place.path().join("store.redb"), check).unwrap());
-    let config = Config::default();
-    let (tenant, policy) = config.check().unwrap();
+    let settings = Config::default().check().unwrap().tenants.remove(0);
+    let tenant = settings.name;
     // Nothing is rotated here, and the seed is in memory alone.
     let (clock, seeds) = (Arc::new(SystemClock), SeedFiles::new(place.path()));
-    let policies = (policy, config.compaction());
+    let policies = (settings.policy, settings.compaction, settings.entries_max);
     let (shared, evaluator) = (Arc::clone(&store), evaluator.clone());
     let directory =
         Directory::open(tenant, (keys, seeds), policies, shared, clock, evaluator).await.unwrap();

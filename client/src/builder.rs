@@ -14,7 +14,7 @@ use crate::{
     retry::RetryPolicy,
     state::StateStore,
     static_files::{Http, StaticFiles},
-    transport::{self, Transport},
+    transport::{self, IdentityPem, Transport},
     trust::Trust,
 };
 
@@ -36,6 +36,7 @@ pub struct Builder<T> {
     pin: Option<ManifestPin>,
     credentials: Option<Arc<dyn CredentialProvider>>,
     root_pem: Option<Vec<u8>>,
+    identity_pem: Option<IdentityPem>,
     static_files: Option<String>,
     last_seen: Option<ManifestHead>,
     state: Option<Arc<dyn StateStore>>,
@@ -68,6 +69,9 @@ pub enum BuildError {
     /// The root certificate cannot be read.
     #[error("the root certificate cannot be read: give certificates in PEM format")]
     RootCertificate,
+    /// The client certificate or its key cannot be read.
+    #[error("the client certificate or its key cannot be read: give both in PEM format")]
+    ClientIdentity,
     /// A number of batches in flight outside 1 to 32.
     #[error("the number of batches in flight must be 1 to 32")]
     InFlight,
@@ -96,6 +100,7 @@ impl<T> Builder<T> {
             pin: None,
             credentials: None,
             root_pem: None,
+            identity_pem: None,
             static_files: None,
             last_seen: None,
             state: None,
@@ -126,6 +131,18 @@ impl<T> Builder<T> {
     #[must_use]
     pub fn trust_root_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_pem = Some(pem.into());
+        self
+    }
+
+    /// Shows this certificate (the chain, the client's own first) with its private key, both PEM,
+    /// to a server that asks for one: for registrars of operators that want more than a credential.
+    #[must_use]
+    pub fn client_identity_pem(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.identity_pem = Some(IdentityPem::new(certificate.into(), key.into()));
         self
     }
 
@@ -168,7 +185,8 @@ impl<T> Builder<T> {
     }
 
     fn into_core(self) -> Result<Arc<Core>, BuildError> {
-        let transport = Transport::new(&self.endpoint, self.root_pem.as_deref())?;
+        let transport =
+            Transport::new(&self.endpoint, self.root_pem.as_deref(), self.identity_pem.as_ref())?;
         self.into_core_over(transport)
     }
 

@@ -57,6 +57,9 @@ pub enum ClientError {
     /// The credential is valid and does not allow this call.
     #[error("the credential lacks the scope of this call: use one that has it")]
     ScopeMissing,
+    /// The tenant takes registrar's calls only over a connection with a client certificate.
+    #[error("a client certificate is needed besides the credential: configure one")]
+    CertificateRequired,
     /// The manifest is not what the pinned key vouches for. Nothing of it was used.
     #[error("the manifest was refused, check the pin with the operator")]
     UntrustedManifest(#[source] ManifestError),

@@ -56,7 +56,8 @@ impl Fault {
                 Self { error: E::CredentialExpired, remedy: Remedy::RefreshCredential }
             }
             Reason::ScopeMissing => Self::final_(E::ScopeMissing),
-            Reason::StoreUnavailable | Reason::QueueFull => {
+            Reason::CertificateRequired => Self::final_(E::CertificateRequired),
+            Reason::StoreUnavailable | Reason::QueueFull | Reason::RequestTimeout => {
                 Self::transient(E::Busy { retry_after }, retry_after)
             }
             // The last one is for operators, whose service the SDK never calls.
@@ -64,6 +65,7 @@ impl Fault {
             | Reason::InvalidElement
             | Reason::Position
             | Reason::LabelLength
+            | Reason::TenantUnknown
             | Reason::RotationRunning => Self::final_(E::InvalidRequest),
             Reason::EpochUnknown | Reason::SnapshotUnknown => Self::final_(E::DirectoryChanged),
             Reason::QuotaExhausted => Self::final_(E::QuotaExhausted { retry_after }),
@@ -177,11 +179,15 @@ mod tests {
                 }
                 Reason::CredentialExpired => (E::CredentialExpired, Remedy::RefreshCredential),
                 Reason::ScopeMissing => (E::ScopeMissing, Remedy::None),
-                Reason::StoreUnavailable | Reason::QueueFull => (E::Busy { retry_after }, repeat),
+                Reason::CertificateRequired => (E::CertificateRequired, Remedy::None),
+                Reason::StoreUnavailable | Reason::QueueFull | Reason::RequestTimeout => {
+                    (E::Busy { retry_after }, repeat)
+                }
                 Reason::BatchSize
                 | Reason::InvalidElement
                 | Reason::Position
                 | Reason::LabelLength
+                | Reason::TenantUnknown
                 | Reason::RotationRunning => (E::InvalidRequest, Remedy::None),
                 Reason::EpochUnknown | Reason::SnapshotUnknown => {
                     (E::DirectoryChanged, Remedy::None)

@@ -12,14 +12,15 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time,
 };
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use zeroize::Zeroizing;
 
 use crate::{builder::BuildError, traffic::Meter};
 
@@ -40,12 +41,40 @@ pub(crate) struct Transport {
     meter: Arc<Meter>,
 }
 
+/// Certificate chain and private key of a client, PEM. Wiped on drop, as far as it is ours.
+pub(crate) struct IdentityPem {
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl IdentityPem {
+    pub(crate) fn new(certificate: Vec<u8>, key: Vec<u8>) -> Self {
+        Self { certificate, key: Zeroizing::new(key) }
+    }
+
+    /// The same for tonic, which reports what it cannot read only when it connects.
+    fn identity(&self) -> Result<Identity, BuildError> {
+        let mut chain = CertificateDer::pem_slice_iter(&self.certificate).peekable();
+        let readable = chain.peek().is_some() && chain.all(|certificate| certificate.is_ok());
+        if !readable || PrivateKeyDer::from_pem_slice(&self.key).is_err() {
+            return Err(BuildError::ClientIdentity);
+        }
+        Ok(Identity::from_pem(&self.certificate, &*self.key))
+    }
+}
+
 impl Transport {
-    /// A transport to an `https://` address that trusts the given roots, or else the public ones.
+    /// A transport to an `https://` address that trusts the given roots, or else the public ones,
+    /// and shows a certificate of its own if it has one.
     ///
     /// # Errors
-    /// [`BuildError::Endpoint`], [`BuildError::NotHttps`], [`BuildError::RootCertificate`].
-    pub(crate) fn new(address: &str, root_pem: Option<&[u8]>) -> Result<Self, BuildError> {
+    /// [`BuildError::Endpoint`], [`BuildError::NotHttps`], [`BuildError::RootCertificate`],
+    /// [`BuildError::ClientIdentity`].
+    pub(crate) fn new(
+        address: &str,
+        root_pem: Option<&[u8]>,
+        identity: Option<&IdentityPem>,
+    ) -> Result<Self, BuildError> {
         let uri = parse(address)?;
         let tls = ClientTlsConfig::new().domain_name(host(&uri).ok_or(BuildError::Endpoint)?);
         let tls = match root_pem {
@@ -55,6 +84,10 @@ impl Transport {
                 tls.ca_certificate(Certificate::from_pem(pem))
             }
             None => tls.with_webpki_roots(),
+        };
+        let tls = match identity {
+            Some(identity) => tls.identity(identity.identity()?),
+            None => tls,
         };
         let endpoint = Endpoint::from(uri)
             .tls_config(tls)

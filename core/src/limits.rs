@@ -132,6 +132,12 @@ pub const CHUNK_BYTES: usize = 128 * 1_024;
 /// The largest is a registration chunk (elements and labels) or an evaluated batch with proof.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
+/// Length of one request to `DiscoveryService` in bytes: the largest batch, and what is around it.
+///
+/// Room for a message is made as soon as its length is declared, so clients are given no more than
+/// they need.
+pub const LOOKUP_BYTES_MAX: usize = BATCH_ELEMENTS_MAX * ELEMENT_BYTES + 4_096;
+
 #[expect(clippy::indexing_slicing, reason = "a constant: out of bounds fails the build")]
 const _: () = {
     assert!(BATCH_ELEMENTS_MAX <= 65_535, "RFC 9497 composites index elements in two bytes");

@@ -63,6 +63,12 @@ reasons! {
         "The credential has expired. Refresh it once and repeat the call.";
     ScopeMissing, "SCOPE_MISSING", PermissionDenied,
         "The credential is valid but lacks the scope of this service. Use one that has it.";
+    CertificateRequired, "CERTIFICATE_REQUIRED", PermissionDenied,
+        "This call needs a client certificate of the tenant besides the credential. Send both.";
+    TenantUnknown, "TENANT_UNKNOWN", InvalidArgument,
+        "There is no such tenant here, or there are several and none was named. Name one.";
+    RequestTimeout, "REQUEST_TIMEOUT", Unavailable,
+        "The call took too long and was given up. Repeat it after the given delay.";
     StoreUnavailable, "STORE_UNAVAILABLE", Unavailable,
         "The store cannot be written; nothing was done. Repeat the call after the given delay.";
     BatchSize, "BATCH_SIZE", InvalidArgument,

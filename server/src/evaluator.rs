@@ -48,6 +48,7 @@ const LOOKUPS_SHARE: u32 = 16;
 #[derive(Clone)]
 pub struct Evaluator {
     inner: Arc<Inner>,
+    share: Option<Arc<Semaphore>>,
 }
 
 struct Inner {
@@ -72,8 +73,9 @@ pub struct Reservation {
     due: Instant,
 }
 
-/// A large batch takes its room twice: from what is open to it, and from the whole.
-type Room = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
+/// Room is taken from each limit that there is: a tenant's share, what is open to large batches,
+/// and the whole.
+type Room = [Option<OwnedSemaphorePermit>; 3];
 
 /// Why a job gave no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,7 +113,14 @@ impl Evaluator {
             .map(|n_elements| Arc::new(Semaphore::new(n_elements as usize)));
         let inner =
             Inner { pool, background, queue, room, room_for_large, queue_elements, evaluated };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), share: None })
+    }
+
+    /// The same pools, with at most a share of the queue: what one tenant may take.
+    #[must_use]
+    pub fn share(&self, queue_elements: u32) -> Self {
+        let share = Arc::new(Semaphore::new(queue_elements as usize));
+        Self { inner: Arc::clone(&self.inner), share: Some(share) }
     }
 
     /// Reserves room for a batch. One that is larger than any lookup is refused a little before
@@ -130,8 +139,11 @@ impl Evaluator {
             room.try_acquire_many_owned(n_elements).map_err(full)
         };
         let is_large = n_elements > elements(LOOKUP_ELEMENTS_MAX);
-        let open = is_large.then(|| take(&self.inner.room_for_large)).transpose()?;
-        let room = Arc::new((open, take(&self.inner.room)?));
+        let room = Arc::new([
+            self.share.as_ref().map(take).transpose()?,
+            is_large.then(|| take(&self.inner.room_for_large)).transpose()?,
+            Some(take(&self.inner.room)?),
+        ]);
         Ok(Reservation { evaluator: self.clone(), room, due: due(arrival, n_elements) })
     }
 

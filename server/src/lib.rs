@@ -19,9 +19,12 @@
 //! | [`evaluator`] | the CPU pool and its queue |
 //! | [`export`] | the publication as files, for any web server |
 //! | [`keystore`] | the key directory |
+//! | [`reload`] | replaced certificates and credential keys |
 //! | [`serve`] | binding, serving, stopping |
 //! | [`services`] | the rpcs |
 //! | [`store`] | what is on disk |
+//! | [`tenant`] | what each tenant has for itself |
+//! | [`transport`] | connections and their limits |
 
 pub mod admission;
 pub mod clock;
@@ -30,6 +33,9 @@ pub mod directory;
 pub mod evaluator;
 pub mod export;
 pub mod keystore;
+pub mod reload;
 pub mod serve;
 pub mod services;
 pub mod store;
+pub mod tenant;
+pub mod transport;

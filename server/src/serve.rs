@@ -1,61 +1,50 @@
 //! Binding, serving and stopping: what `acquaint serve` and every test run.
 
-use std::{
-    fmt, fs,
-    future::Future,
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use acquaint_core::{credential::CredentialVerifier, engine::Engine, manifest::ManifestPin};
-use tokio::{
-    net::{TcpListener, UnixListener},
-    time::{sleep, timeout},
-};
-use tokio_stream::wrappers::UnixListenerStream;
+use arc_swap::ArcSwap;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Identity, Server as Transport, ServerTlsConfig, server::TcpIncoming};
+use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use crate::{
-    admission::Gate,
+    admission::{Door, access::Entrance},
     clock::{Clock, SystemClock},
-    config::{Config, ConfigError, Tls},
-    directory::{Directory, DirectoryError, PublishHandle, Publisher, RotateHandle, Rotator},
-    evaluator::{Evaluator, EvaluatorError},
-    keystore::{KeyFileError, Keys, SeedFiles},
+    config::{Config, ConfigError, TenantSettings},
+    directory::{DirectoryError, PublishHandle, RotateHandle},
+    evaluator::Evaluator,
+    keystore::KeyFileError,
+    reload::{self, ReloadHandle},
     services::{AdminRpc, DiscoveryRpc, RegistryRpc},
-    store::{RedbStore, Store, StoreError},
+    store::StoreError,
+    tenant::{OpenedTenant, Tenant, TenantTasks, Tenants},
+    transport::{
+        AdminSocket, Counted, Entry, Hub, TlsFiles, TlsPort, accept_tcp, accept_unix, listen,
+    },
 };
 
-const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
-const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
-const STREAMS_PER_CONNECTION_MAX: u32 = 64;
-const HEADER_LIST_BYTES_MAX: u32 = 16 * 1_024;
-
-/// A server with its port open and its directory published, not yet answering.
+/// A server with its ports open and its directories published, not yet answering.
 pub struct Server {
     config: Config,
-    listener: TcpListener,
-    admin: Option<AdminSocket>,
-    address: SocketAddr,
-    transport: Transport,
-    pin: ManifestPin,
-    gate: Arc<Gate>,
-    directory: Arc<Directory>,
+    clock: Arc<dyn Clock>,
+    port: Port,
+    admin_port: Option<Port>,
+    admin_socket: Option<AdminSocket>,
+    tenants: Arc<Tenants>,
+    tasks: Vec<TenantTasks>,
+    verifier: Arc<ArcSwap<CredentialVerifier>>,
     evaluator: Evaluator,
-    publisher: Publisher,
-    publish: PublishHandle,
-    rotator: Rotator,
-    rotate: RotateHandle,
-    store: Arc<dyn Store>,
+    hub: Arc<Hub>,
+    reload: ReloadHandle,
+}
+
+/// A port with TLS, open and not yet answering.
+struct Port {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Arc<TlsPort>,
 }
 
 /// How a server stopped.
@@ -94,6 +83,12 @@ pub enum ServerError {
     /// Certificate and key are unusable.
     #[error("certificate and key do not make a TLS identity: check `tls` in the configuration")]
     TlsIdentity,
+    /// Certificates of authorities are unusable.
+    #[error("{} holds no certificates of authorities: it needs at least one, PEM", .path.display())]
+    Authorities {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The port cannot be opened.
     #[error("cannot listen on {address} ({kind}): stop what uses the port, or change `listen`")]
     Listen {
@@ -113,13 +108,10 @@ pub enum ServerError {
     /// No threads.
     #[error("the system starts no threads: check its limits")]
     Threads,
-    /// The transport gave up.
-    #[error("the transport failed: see the log")]
-    Transport,
 }
 
 impl Server {
-    /// Checks the configuration, opens port, keys and store, and publishes what the store holds.
+    /// Checks the configuration, opens ports, keys and stores, and publishes what the stores hold.
     ///
     /// # Errors
     /// [`ServerError`]; nothing stays open.
@@ -135,202 +127,218 @@ impl Server {
         config: Config,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ServerError> {
-        let (tenant, policy) = config.check()?;
-        let keys = Keys::load(&config.keys)?;
-        let transport = encrypted(&config.tls)?;
-        let (listener, address) = listen(config.listen).await?;
-        let admin = config.admin_socket.as_deref().map(AdminSocket::bind).transpose()?;
+        let checked = config.check()?;
+        let port = Port::open(config.listen, tls_files(&config, &checked.tenants)).await?;
+        let admin_port = match &config.admin {
+            Some(admin) => {
+                let required = Some(admin.authorities.clone());
+                let files = TlsFiles { required, ..tls_files(&config, &[]) };
+                Some(Port::open(admin.listen, files).await?)
+            }
+            None => None,
+        };
+        let admin_socket = config.admin_socket.as_deref().map(AdminSocket::bind).transpose()?;
         let evaluator = Evaluator::start(config.evaluator.threads, config.evaluator.queue_elements)
             .map_err(|_| ServerError::Threads)?;
-        let store = open_store(&config, &keys, &evaluator).await?;
-        let directory = Directory::open(
-            tenant.clone(),
-            (&keys, SeedFiles::new(&config.keys)),
-            (policy.clone(), config.compaction()),
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            evaluator.clone(),
-        )
-        .await?;
-        let tenants = [(tenant, keys.credentials.clone())];
-        let verifier = CredentialVerifier::new(config.audience()?, tenants);
-        let gate = Arc::new(Gate::new(verifier, &policy, Arc::clone(&store), clock));
-        let (publisher, publish) =
-            Publisher::new(Arc::clone(&directory), config.publication_delay());
-        let grace_s = config.rotation.grace_s.into();
-        let (rotator, rotate) = Rotator::new(Arc::clone(&directory), publish.clone(), grace_s);
+
+        let mut tenants = Vec::new();
+        let mut tasks = Vec::new();
+        let mut credential_keys = Vec::new();
+        let mut key_directories = Vec::new();
+        for settings in checked.tenants {
+            key_directories.push((settings.name.clone(), settings.keys.clone()));
+            let opened = Tenant::open(settings, Arc::clone(&clock), &evaluator).await?;
+            let OpenedTenant { tenant, tasks: task, credential_keys: keys } = opened;
+            credential_keys.push((tenant.name().clone(), keys));
+            tenants.push(tenant);
+            tasks.push(task);
+        }
+        let verifier = CredentialVerifier::new(checked.audience.clone(), credential_keys);
+        let verifier = Arc::new(ArcSwap::from_pointee(verifier));
+        let ports = [Some(&port), admin_port.as_ref()].into_iter().flatten();
+        let reload = ReloadHandle::new(
+            ports.map(|port| Arc::clone(&port.tls)).collect(),
+            checked.audience,
+            key_directories,
+            Arc::clone(&verifier),
+        );
         Ok(Self {
+            hub: Hub::new(config.transport),
             config,
-            listener,
-            admin,
-            address,
-            transport,
-            pin: keys.manifest.pin(),
-            gate,
-            directory,
+            clock,
+            port,
+            admin_port,
+            admin_socket,
+            tenants: Arc::new(Tenants::new(tenants)),
+            tasks,
+            verifier,
             evaluator,
-            publisher,
-            publish,
-            rotator,
-            rotate,
-            store,
+            reload,
         })
     }
 
     /// The address that is listened on, with the port that was taken.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address
     }
 
-    /// What apps pin.
+    /// The address of the port for operators of single tenants, if there is one.
     #[must_use]
-    pub const fn pin(&self) -> &ManifestPin {
-        &self.pin
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_port.as_ref().map(|port| port.address)
     }
 
-    /// Publishes now; for whoever runs the server in its own process.
+    /// The tenants that are served.
+    #[must_use]
+    pub fn tenants(&self) -> Arc<Tenants> {
+        Arc::clone(&self.tenants)
+    }
+
+    /// What the apps of the first tenant pin; for servers with one.
+    #[must_use]
+    pub fn pin(&self) -> &ManifestPin {
+        self.first().pin()
+    }
+
+    /// Publishes the first tenant's directory now; for whoever runs the server in its own process.
     #[must_use]
     pub fn publish_handle(&self) -> PublishHandle {
-        self.publish.clone()
+        self.first().publish_handle().clone()
     }
 
-    /// Begins a rotation of the key; for whoever runs the server in its own process.
+    /// Begins a rotation of the first tenant's key; for whoever runs the server in its own process.
     #[must_use]
     pub fn rotate_handle(&self) -> RotateHandle {
-        self.rotate.clone()
+        self.first().rotate_handle().clone()
+    }
+
+    /// Takes up replaced certificates and credential keys.
+    #[must_use]
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.reload.clone()
+    }
+
+    fn first(&self) -> &Tenant {
+        self.tenants.iter().next().expect("a configuration without a tenant is refused")
     }
 
     /// Answers calls until `shutdown` completes, then drains: reports "not serving", waits for the
-    /// load balancer, closes the port, waits for open calls, and at the deadline cuts them off.
+    /// load balancer, closes the ports, waits for open calls, and at the deadline cuts them off.
     ///
     /// # Errors
-    /// [`ServerError::Transport`], or the store's when closing it.
+    /// A store's, when closing it.
     pub async fn serve(
         self,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Stopped, ServerError> {
         let (reporter, health) = tonic_health::server::health_reporter();
         report(&reporter, true).await;
-        let router = self
-            .transport
-            .timeout(CALL_TIMEOUT)
-            .add_service(health)
+        let public = Routes::new(health)
             .add_service(reflection())
-            .add_service(DiscoveryRpc::service(
-                Arc::clone(&self.gate),
-                Arc::clone(&self.directory),
-                self.evaluator.clone(),
-            ))
-            .add_service(RegistryRpc::service(
-                self.gate,
-                Arc::clone(&self.directory),
-                self.evaluator.clone(),
-            ));
+            .add_service(DiscoveryRpc::service())
+            .add_service(RegistryRpc::service());
+        let admin = Routes::new(AdminRpc::service(Arc::clone(&self.tenants), self.evaluator));
+        let entry = |entrance, routes: &Routes| {
+            let (tenants, clock) = (Arc::clone(&self.tenants), Arc::clone(&self.clock));
+            let door = Door::new(entrance, tenants, Arc::clone(&self.verifier), clock);
+            Arc::new(Entry { door, routes: routes.clone().prepare() })
+        };
+        let hub = self.hub;
 
-        let (close, stop_tasks) = (CancellationToken::new(), CancellationToken::new());
-        let publisher = tokio::spawn(self.publisher.run(stop_tasks.clone()));
-        let rotator = tokio::spawn(self.rotator.run(stop_tasks.clone()));
-        let (publish, rotate) = (self.publish, self.rotate);
-        let admin = AdminRpc::service(self.directory, self.evaluator, publish, rotate);
-        let admin = self.admin.map(|socket| {
-            tokio::spawn(transport().add_service(admin).serve_with_incoming_shutdown(
-                socket.listener,
-                stop_tasks.clone().cancelled_owned(),
-            ))
-        });
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let calls = router.serve_with_incoming_shutdown(incoming, close.clone().cancelled_owned());
-        tracing::info!(
-            address = %self.address,
-            engine = %Engine::current().backend(),
-            "serving"
-        );
+        let stop = CancellationToken::new();
+        let mut work: Vec<_> = self.tasks.into_iter().flat_map(|task| task.spawn(&stop)).collect();
+        work.push(tokio::spawn(Arc::clone(&hub).report()));
+        let every = Duration::from_secs(self.config.tls.reload_s.into());
+        work.push(tokio::spawn(reload::watch(self.reload, every, stop.clone())));
+        // The operator's listeners answer until the very end.
+        let admin_hub = Hub::new(self.config.transport);
+        if let Some(socket) = self.admin_socket {
+            let entry = entry(Entrance::AdminSocket, &admin);
+            work.push(tokio::spawn(accept_unix(socket, entry, Arc::clone(&admin_hub))));
+        }
+        if let Some(Port { listener, tls, .. }) = self.admin_port {
+            let entry = entry(Entrance::AdminPort, &admin);
+            work.push(tokio::spawn(accept_tcp(listener, tls, entry, Arc::clone(&admin_hub))));
+        }
+        let Port { listener, address, tls } = self.port;
+        let entry = entry(Entrance::Public, &public);
+        let accepting = tokio::spawn(accept_tcp(listener, tls, entry, Arc::clone(&hub)));
+        let tenants = self.tenants.iter().count();
+        tracing::info!(%address, tenants, engine = %Engine::current().backend(), "serving");
 
-        let stopped = run_until_drained(calls, shutdown, &reporter, &close, &self.config).await;
-        stop_tasks.cancel();
+        shutdown.await;
+        let stopped = drain(&hub, accepting, &reporter, &self.config).await;
+        stop.cancel();
+        admin_hub.close();
+        admin_hub.drain(Duration::ZERO).await;
         // Safe at any point: nobody sees a snapshot before its manifest is recorded, and a rotation
         // goes on from what is kept of it. A panic in them was logged when it happened.
-        for task in [publisher, rotator] {
+        for task in work {
             task.abort();
             drop(task.await);
         }
-        if let Some(task) = admin {
-            task.abort();
+        for tenant in self.tenants.iter() {
+            tenant.close().await?;
         }
-        self.store.close().await?;
-        stopped
+        Ok(stopped)
     }
 }
 
-async fn run_until_drained(
-    calls: impl Future<Output = Result<(), tonic::transport::Error>>,
-    shutdown: impl Future<Output = ()>,
-    reporter: &HealthReporter,
-    close: &CancellationToken,
-    config: &Config,
-) -> Result<Stopped, ServerError> {
-    tokio::pin!(calls);
-    tokio::select! {
-        result = &mut calls => {
-            return result.map(|()| Stopped::Drained).map_err(|_| ServerError::Transport);
-        }
-        () = shutdown => {}
+impl Port {
+    async fn open(address: SocketAddr, files: TlsFiles) -> Result<Self, ServerError> {
+        let tls = Arc::new(TlsPort::open(files)?);
+        let (listener, address) = listen(address).await?;
+        Ok(Self { listener, address, tls })
     }
+}
+
+/// The TLS of the public port.
+fn tls_files(config: &Config, tenants: &[TenantSettings]) -> TlsFiles {
+    let registrars = tenants
+        .iter()
+        .filter_map(|tenant| Some((tenant.name.clone(), tenant.registrar_authorities.clone()?)));
+    TlsFiles {
+        certificate: config.tls.certificate.clone(),
+        key: config.tls.key.clone(),
+        allow_tls12: config.tls.allow_tls12,
+        required: None,
+        registrars: registrars.collect(),
+    }
+}
+
+async fn drain(
+    hub: &Hub,
+    accepting: tokio::task::JoinHandle<()>,
+    reporter: &HealthReporter,
+    config: &Config,
+) -> Stopped {
     tracing::info!("draining");
     report(reporter, false).await;
-    let delay = Duration::from_millis(config.drain.delay_ms);
     // The port still answers while load balancers take notice.
-    tokio::select! {
-        result = &mut calls => {
-            return result.map(|()| Stopped::Drained).map_err(|_| ServerError::Transport);
-        }
-        () = sleep(delay) => {}
-    }
+    sleep(Duration::from_millis(config.drain.delay_ms)).await;
     // Ends the streams of whoever watches the health; they would hold up the drain otherwise.
     let mut reporter = reporter.clone();
     for service in REPORTED {
         reporter.clear_service_status(service).await;
     }
-    close.cancel();
-    match timeout(Duration::from_millis(config.drain.deadline_ms), calls).await {
-        Ok(Ok(())) => {
-            tracing::info!("drained");
-            Ok(Stopped::Drained)
-        }
-        Ok(Err(_)) => Err(ServerError::Transport),
-        Err(_) => {
-            // tonic alone would wait without limit for half-open connections
-            // (hyperium/hyper#4170).
-            tracing::warn!("drain deadline passed; open calls are cut off");
-            Ok(Stopped::CutOff)
-        }
+    hub.close();
+    // The port is closed when its task has ended; a panic in it was logged when it happened.
+    drop(accepting.await);
+    let shed = hub.counted(Counted::Shed);
+    if hub.drain(Duration::from_millis(config.drain.deadline_ms)).await {
+        tracing::info!(shed, "drained");
+        Stopped::Drained
+    } else {
+        tracing::warn!(shed, "drain deadline passed; open calls are cut off");
+        Stopped::CutOff
     }
-}
-
-/// Limits of every connection; tonic has none by default.
-fn transport() -> Transport {
-    Transport::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_connection_age(CONNECTION_AGE_MAX)
-        .max_connection_age_grace(CONNECTION_AGE_GRACE)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-}
-
-/// A transport with TLS, from the files of the configuration.
-fn encrypted(files: &Tls) -> Result<Transport, ServerError> {
-    let identity =
-        Identity::from_pem(read_tls_file(&files.certificate)?, read_tls_file(&files.key)?);
-    let tls = ServerTlsConfig::new().identity(identity).timeout(TLS_HANDSHAKE_TIMEOUT);
-    transport().tls_config(tls).map_err(|_| ServerError::TlsIdentity)
 }
 
 /// Reflection of the services on this port; the operator's are on another.
 fn reflection() -> impl tonic::codegen::Service<
-    tonic::codegen::http::Request<tonic::body::Body>,
-    Response = tonic::codegen::http::Response<tonic::body::Body>,
+    http::Request<tonic::body::Body>,
+    Response = http::Response<tonic::body::Body>,
     Error = std::convert::Infallible,
     Future: Send + 'static,
 > + tonic::server::NamedService
@@ -357,69 +365,8 @@ async fn report(reporter: &HealthReporter, serving: bool) {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let failed = |error: io::Error| ServerError::Listen { address, kind: error.kind() };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
-async fn open_store(
-    config: &Config,
-    keys: &Keys,
-    evaluator: &Evaluator,
-) -> Result<Arc<dyn Store>, ServerError> {
-    let (path, check) = (config.store.clone(), keys.storage.check_value());
-    let opened = evaluator.run_background(move || RedbStore::open(path, check)).await;
-    match opened {
-        Ok(store) => Ok(Arc::new(store?)),
-        Err(EvaluatorError::Panicked | EvaluatorError::QueueFull { .. }) => {
-            Err(StoreError::Interrupted.into())
-        }
-    }
-}
-
-fn read_tls_file(path: &Path) -> Result<Vec<u8>, ServerError> {
-    fs::read(path)
-        .map_err(|error| ServerError::TlsFile { path: path.to_owned(), kind: error.kind() })
-}
-
-/// The operator's socket, mode 0600. It stays when the server stops; the next start replaces it.
-struct AdminSocket {
-    listener: UnixListenerStream,
-}
-
-impl AdminSocket {
-    fn bind(path: &Path) -> Result<Self, ServerError> {
-        let failed = |error: io::Error| ServerError::AdminSocket {
-            path: path.to_owned(),
-            kind: error.kind(),
-        };
-        remove_stale_socket(path).map_err(failed)?;
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        }
-        Ok(Self { listener: UnixListenerStream::new(listener) })
-    }
-}
-
-/// Removes a socket that nobody listens on, as a killed server leaves it.
-fn remove_stale_socket(path: &Path) -> io::Result<()> {
-    use std::os::unix::{fs::FileTypeExt as _, net::UnixStream};
-    let Ok(metadata) = fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    if metadata.file_type().is_socket() && UnixStream::connect(path).is_err_and(refused) {
-        return fs::remove_file(path);
-    }
-    Err(io::ErrorKind::AddrInUse.into())
-}
-
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server").field("address", &self.address()).finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use acquaint_core::{
     keys::CredentialKey,
 };
 use acquaint_server::{
-    config::Config,
+    config::TenantSettings,
     keystore::{CredentialKeyFiles, Keys},
 };
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::{
-    configuration::ConfigurationFile,
+    configuration::TenantArguments,
     output::{Format, Outcome, print},
 };
 
@@ -36,7 +36,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Mint {
     #[command(flatten)]
-    file: ConfigurationFile,
+    file: TenantArguments,
 
     /// The account's id. The server sees a keyed hash of it only.
     #[arg(long, value_name = "ID")]
@@ -81,13 +81,12 @@ pub(crate) fn run(command: &Command, format: Format) -> anyhow::Result<Outcome> 
 }
 
 fn mint(arguments: &Mint, format: Format) -> anyhow::Result<Outcome> {
-    let config = arguments.file.load()?;
-    let (tenant, _) = config.check()?;
-    let (key_id, key) = chosen_key(&config, arguments.key_id)?;
-    let pseudonym_key = Keys::load_pseudonym_key(&config.keys)?;
+    let (config, tenant) = arguments.file.load()?;
+    let (key_id, key) = chosen_key(&tenant, arguments.key_id)?;
+    let pseudonym_key = Keys::load_pseudonym_key(&tenant.keys)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     let claims = Claims {
-        tenant,
+        tenant: tenant.name,
         audience: config.audience()?,
         pseudonym: Pseudonym::of_account(&pseudonym_key, arguments.account.as_bytes()),
         scope: match arguments.scope {
@@ -111,8 +110,8 @@ fn mint(arguments: &Mint, format: Format) -> anyhow::Result<Outcome> {
     Ok(Outcome::Success)
 }
 
-fn chosen_key(config: &Config, id: Option<u32>) -> anyhow::Result<(u32, CredentialKey)> {
-    let mut keys = CredentialKeyFiles::new(&config.keys).load()?;
+fn chosen_key(tenant: &TenantSettings, id: Option<u32>) -> anyhow::Result<(u32, CredentialKey)> {
+    let mut keys = CredentialKeyFiles::new(&tenant.keys).load()?;
     if let Some(id) = id {
         keys.retain(|(kept, _)| *kept == id);
     }

@@ -7,7 +7,7 @@ use acquaint_proto::v1::{
     admin_service_client::AdminServiceClient,
 };
 use acquaint_server::{
-    config::Config,
+    config::{Config, TenantSettings},
     keystore::{Keys, SeedFiles},
 };
 use clap::Subcommand;
@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 
 use crate::{
     admin,
-    configuration::ConfigurationFile,
+    configuration::TenantArguments,
     output::{Format, Outcome, print, progress_bar},
 };
 
@@ -30,10 +30,10 @@ const WAIT_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print the pin: the public manifest key that apps carry, in hexadecimal digits.
-    Pin(ConfigurationFile),
+    Pin(TenantArguments),
     /// List the OPRF keys of all epochs: public keys, and what each is used for. Asks the running
     /// server; without one, tells what the key directory holds.
-    List(ConfigurationFile),
+    List(TenantArguments),
     /// Begin a rotation of the OPRF key: a new key, every entry moved to it, both served for the
     /// grace period, then the old key destroyed. It goes on by itself, also after a restart.
     Rotate(Rotate),
@@ -43,7 +43,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rotate {
     #[command(flatten)]
-    file: ConfigurationFile,
+    file: TenantArguments,
 
     /// Wait until every entry is moved and the new key is being published.
     #[arg(long)]
@@ -60,26 +60,34 @@ struct Key {
 
 pub(crate) async fn run(command: Command, format: Format) -> anyhow::Result<Outcome> {
     match command {
-        Command::Pin(file) => pin(&file.load()?, format),
-        Command::List(file) => list(&file.load()?, format).await,
-        Command::Rotate(Rotate { file, wait }) => rotate(&file.load()?, wait, format).await,
+        Command::Pin(file) => pin(&file.load()?.1, format),
+        Command::List(file) => {
+            let (config, tenant) = file.load()?;
+            list(&config, &tenant, format).await
+        }
+        Command::Rotate(Rotate { file, wait }) => {
+            let (config, tenant) = file.load()?;
+            rotate(&config, &tenant, wait, format).await
+        }
     }
 }
 
-fn pin(config: &Config, format: Format) -> anyhow::Result<Outcome> {
-    let pin = Keys::load_manifest_key(&config.keys)?.pin().to_string();
+fn pin(tenant: &TenantSettings, format: Format) -> anyhow::Result<Outcome> {
+    let pin = Keys::load_manifest_key(&tenant.keys)?.pin().to_string();
     print(format, &json!({ "pin": pin }), || pin.clone())?;
     Ok(Outcome::Success)
 }
 
-async fn list(config: &Config, format: Format) -> anyhow::Result<Outcome> {
+async fn list(config: &Config, tenant: &TenantSettings, format: Format) -> anyhow::Result<Outcome> {
     let (running, keys) = match admin::connect(config).await {
         Ok(mut server) => {
-            let answer = server.list_keys(ListKeysRequest {}).await.map_err(admin::refused)?;
+            let answer =
+                server.list_keys(ListKeysRequest { tenant: tenant.name.to_string() }).await;
+            let answer = answer.map_err(admin::refused)?;
             (true, answer.into_inner().keys.iter().map(served).collect())
         }
         // Nobody listens: what the files tell is all there is to know.
-        Err(_) => (false, kept(config)?),
+        Err(_) => (false, kept(tenant)?),
     };
     print(format, &json!({ "server_running": running, "keys": keys }), || table(running, &keys))?;
     Ok(Outcome::Success)
@@ -99,8 +107,8 @@ fn served(key: &v1::EpochKey) -> Key {
 }
 
 /// The keys that the key directory knows of.
-fn kept(config: &Config) -> anyhow::Result<Vec<Key>> {
-    let listed = SeedFiles::new(&config.keys).list()?;
+fn kept(tenant: &TenantSettings) -> anyhow::Result<Vec<Key>> {
+    let listed = SeedFiles::new(&tenant.keys).list()?;
     let keys = listed.into_iter().map(|key| Key {
         epoch: key.epoch,
         public_key: HEXLOWER.encode(key.public_key.as_bytes()),
@@ -120,11 +128,18 @@ fn table(running: bool, keys: &[Key]) -> String {
     text
 }
 
-async fn rotate(config: &Config, wait: bool, format: Format) -> anyhow::Result<Outcome> {
+async fn rotate(
+    config: &Config,
+    tenant: &TenantSettings,
+    wait: bool,
+    format: Format,
+) -> anyhow::Result<Outcome> {
     let mut server = admin::connect(config).await?;
-    let begun = server.rotate_key(RotateKeyRequest {}).await.map_err(admin::refused)?.into_inner();
+    let request = RotateKeyRequest { tenant: tenant.name.to_string() };
+    let begun = server.rotate_key(request).await.map_err(admin::refused)?.into_inner();
     let (from, to) = (begun.from_epoch, begun.to_epoch);
-    let phase = if wait { moved(&mut server, format).await? } else { begun.rotation_phase() };
+    let phase =
+        if wait { moved(&mut server, tenant, format).await? } else { begun.rotation_phase() };
     let value = json!({ "from_epoch": from, "to_epoch": to, "phase": word(phase) });
     print(format, &value, || {
         format!(
@@ -132,7 +147,7 @@ async fn rotate(config: &Config, wait: bool, format: Format) -> anyhow::Result<O
              are served for {} seconds; then the old one is destroyed. `acquaint key list` shows \
              it.",
             word(phase),
-            config.rotation.grace_s
+            tenant.grace_s
         )
     })?;
     Ok(Outcome::Success)
@@ -141,13 +156,14 @@ async fn rotate(config: &Config, wait: bool, format: Format) -> anyhow::Result<O
 /// Waits until no entry is left to be moved.
 async fn moved(
     server: &mut AdminServiceClient<Channel>,
+    tenant: &TenantSettings,
     format: Format,
 ) -> anyhow::Result<RotationPhase> {
     let bar = progress_bar(format, "entries");
     bar.set_message("moving");
     loop {
-        let status = server.get_status(GetStatusRequest {}).await.map_err(admin::refused)?;
-        let status = status.into_inner();
+        let request = GetStatusRequest { tenant: tenant.name.to_string() };
+        let status = server.get_status(request).await.map_err(admin::refused)?.into_inner();
         if status.rotation_phase() != RotationPhase::Moving {
             bar.finish_and_clear();
             return Ok(status.rotation_phase());

@@ -8,3 +8,4 @@ pub(crate) mod publish;
 pub(crate) mod registry;
 pub(crate) mod selfcheck;
 pub(crate) mod serve;
+pub(crate) mod tenant;

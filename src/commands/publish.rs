@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::{
-    configuration::ConfigurationFile,
+    configuration::TenantArguments,
     output::{Format, Outcome, human_bytes, print, progress_bar},
 };
 
@@ -20,7 +20,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    file: ConfigurationFile,
+    file: TenantArguments,
 
     /// Write the publication to this directory. What is there already is not written again.
     #[arg(long, value_name = "DIR")]
@@ -33,12 +33,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<Outcome> {
-    let config = arguments.file.load()?;
+    let (config, tenant) = arguments.file.load()?;
     let socket = config
         .admin_socket
         .as_ref()
         .context("the configuration has no `admin_socket`: name one, and start the server again")?;
-    let mut remote = Remote::connect(socket).await?;
+    let mut remote = Remote::connect(socket, tenant.name.as_str()).await?;
     let published = remote.publish().await?;
     let Some(to) = &arguments.to else {
         print(format, &to_json(&published, None), || published_text(&published))?;
@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
     };
     let keep = match arguments.keep_days {
         Some(days) => u64::from(days) * SECONDS_PER_DAY,
-        None => config.publication.delta_retention_s.into(),
+        None => tenant.policy.delta_retention_seconds.into(),
     };
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     let bar = progress_bar(format, "files").with_message("exporting");

@@ -1,7 +1,10 @@
 //! `acquaint selfcheck`: what this machine and this configuration will do.
 
 use acquaint_core::engine::Engine;
-use acquaint_server::{config::Config, keystore::Keys};
+use acquaint_server::{
+    config::{Config, TenantSettings},
+    keystore::Keys,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -34,12 +37,17 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct Configuration {
+    tenants: Vec<Tenant>,
+    faults: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tenant {
     tenant: String,
     pin: String,
     quota_elements: u64,
     quota_refill_per_day: u64,
     keys_apart_from_store: bool,
-    faults: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<Outcome> {
@@ -59,31 +67,38 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<Outco
     Ok(if faulty { Outcome::Failure } else { Outcome::Success })
 }
 
-/// Reads everything that `serve` would read, but opens neither the port nor the store.
+/// Reads everything that `serve` would read, but opens neither the ports nor the stores.
 fn check(config: &Config) -> anyhow::Result<Configuration> {
-    let (tenant, policy) = config.check()?;
-    let pin = Keys::load(&config.keys)?.manifest.pin();
-    let missing = [&config.tls.certificate, &config.tls.key].into_iter().filter(|p| !p.is_file());
+    let checked = config.check()?;
+    let tenants = checked.tenants.iter().map(|tenant| {
+        Ok(Tenant {
+            tenant: tenant.name.to_string(),
+            pin: Keys::load(&tenant.keys)?.manifest.pin().to_string(),
+            quota_elements: tenant.policy.quota_elements,
+            quota_refill_per_day: tenant.policy.quota_refill_per_day,
+            keys_apart_from_store: are_on_different_disks(tenant),
+        })
+    });
+    let authorities = checked.tenants.iter().filter_map(|t| t.registrar_authorities.as_ref());
+    let admin = config.admin.as_ref().map(|admin| &admin.authorities);
+    let files = [&config.tls.certificate, &config.tls.key].into_iter();
+    let missing = files.chain(authorities).chain(admin).filter(|path| !path.is_file());
     Ok(Configuration {
-        tenant: tenant.to_string(),
-        pin: pin.to_string(),
-        quota_elements: policy.quota_elements,
-        quota_refill_per_day: policy.quota_refill_per_day,
-        keys_apart_from_store: are_on_different_disks(config),
         faults: missing.map(|path| format!("{} is missing", path.display())).collect(),
+        tenants: tenants.collect::<anyhow::Result<_>>()?,
     })
 }
 
 #[cfg(unix)]
-fn are_on_different_disks(config: &Config) -> bool {
+fn are_on_different_disks(tenant: &TenantSettings) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let device = |path: &std::path::Path| std::fs::metadata(path).map(|found| found.dev()).ok();
-    let store = config.store.parent().and_then(device);
-    store.is_some() && device(&config.keys).is_some_and(|keys| Some(keys) != store)
+    let store = tenant.store.parent().and_then(device);
+    store.is_some() && device(&tenant.keys).is_some_and(|keys| Some(keys) != store)
 }
 
 #[cfg(not(unix))]
-fn are_on_different_disks(_: &Config) -> bool {
+fn are_on_different_disks(_: &TenantSettings) -> bool {
     false
 }
 
@@ -96,15 +111,18 @@ fn text(report: &Report) -> String {
     let Some(checked) = configuration else {
         return text;
     };
-    text += &format!(
-        "tenant        {}\npin           {}\nquota         {} elements at once, {} more a day\n",
-        checked.tenant, checked.pin, checked.quota_elements, checked.quota_refill_per_day
-    );
-    text += if checked.keys_apart_from_store {
-        "keys          on another disk than the store\n"
-    } else {
-        "keys          on the same disk as the store: whoever copies both can test guesses\n"
-    };
+    for tenant in &checked.tenants {
+        text += &format!(
+            "\ntenant        {}\npin           {}\n\
+             quota         {} elements at once, {} more a day\n",
+            tenant.tenant, tenant.pin, tenant.quota_elements, tenant.quota_refill_per_day
+        );
+        text += if tenant.keys_apart_from_store {
+            "keys          on another disk than the store\n"
+        } else {
+            "keys          on the same disk as the store: whoever copies both can test guesses\n"
+        };
+    }
     for fault in &checked.faults {
         text += &format!("FAULT         {fault}\n");
     }

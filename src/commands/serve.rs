@@ -1,6 +1,9 @@
 //! `acquaint serve`.
 
-use acquaint_server::serve::{Server, Stopped};
+use acquaint_server::{
+    reload::{ReloadHandle, Reloaded},
+    serve::{Server, Stopped},
+};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +33,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
     let config = arguments.file.load()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
 
     let server = Server::bind(config).await?;
     let (address, pin) = (server.address(), server.pin().to_string());
@@ -37,6 +41,7 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
         format!("Serving on {address}. Pin for apps: {pin}")
     })?;
 
+    tokio::spawn(reload_on(hangup, server.reload_handle()));
     let shutdown = async move {
         wait(&mut terminate, &mut interrupt).await;
         tokio::spawn(async move {
@@ -49,6 +54,18 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
         Stopped::Drained => Outcome::Success,
         Stopped::CutOff => Outcome::Failure,
     })
+}
+
+/// Takes up replaced certificates and credential keys at each signal.
+async fn reload_on(mut hangup: tokio::signal::unix::Signal, handle: ReloadHandle) {
+    while hangup.recv().await.is_some() {
+        match handle.reload().await {
+            Ok(Reloaded { certificates, credential_keys }) => {
+                tracing::info!(certificates, credential_keys, "reloaded");
+            }
+            Err(error) => tracing::warn!(%error, "nothing reloaded"),
+        }
+    }
 }
 
 async fn wait(

@@ -95,7 +95,7 @@ impl World {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?;
         let (key_id, key) = self.keys.newest_credential().context("keys were made")?;
         let claims = Claims {
-            tenant: self.config.check()?.0,
+            tenant: self.config.check()?.tenants.remove(0).name,
             audience: self.config.audience()?,
             pseudonym: Pseudonym::of_account(&self.keys.pseudonym, b"demo"),
             scope,

@@ -56,7 +56,7 @@ impl Stage {
         let server = self.site.serve();
         let import = ["registry", "import", &sample("users.csv")];
         run(&mut server.command(&import, &self.registrar)).ok();
-        server.admin().await.publish(PublishRequest {}).await.unwrap();
+        server.admin().await.publish(PublishRequest::default()).await.unwrap();
         server
     }
 
@@ -187,9 +187,9 @@ async fn rows_of_a_user_list_that_cannot_be_used() {
         || server.command(&["registry", "remove", "id:"], &stage.registrar),
         &["opaque identifier has 1 to 128 bytes"],
     );
-    server.admin().await.publish(PublishRequest {}).await.unwrap();
+    server.admin().await.publish(PublishRequest::default()).await.unwrap();
     assert_eq!(server.discover(&sample("contacts.vcf"), &stage.alice).len(), 10);
-    let status = server.admin().await.get_status(GetStatusRequest {}).await.unwrap();
+    let status = server.admin().await.get_status(GetStatusRequest::default()).await.unwrap();
     assert_eq!(status.into_inner().entries, 15);
     server.stop();
 }
@@ -308,7 +308,7 @@ async fn a_second_server_is_refused_and_the_first_goes_on() {
     serve_refused(site, &[("ACQUAINT__ADMIN_SOCKET", &file)], &["admin socket", "precious"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "content");
     stage.check_intact(&server);
-    server.admin().await.get_status(GetStatusRequest {}).await.unwrap();
+    server.admin().await.get_status(GetStatusRequest::default()).await.unwrap();
     server.stop();
 }
 
@@ -344,7 +344,7 @@ async fn a_damaged_or_foreign_store_is_refused_and_left_alone() {
     let path = store.to_str().unwrap();
     serve_refused(
         &other,
-        &[("ACQUAINT__STORE", path)],
+        &[("ACQUAINT__TENANTS__DEFAULT__STORE", path)],
         &["another storage key", "start with the key directory it came with"],
     );
     let server = site.serve();
@@ -370,7 +370,7 @@ fn configurations_that_cannot_be_used() {
         (("listen = ", "listne = "), ["listne", "acquaint.toml"]),
         (("elements = 20480", "elements = \"many\""), ["elements", "acquaint.toml"]),
         (("elements = 20480", "elements = 15"), ["quota.elements", "at least 16"]),
-        (("tenant = \"default\"", "tenant = \"No Name\""), ["`tenant`", "a-z"]),
+        (("[tenants.default]", "[tenants.\"No Name\"]"), ["[tenants.NAME]", "a-z"]),
         (("[tls]", "[tls"), ["acquaint.toml", "wrong"]),
     ] {
         let changed = good.replace(change.0, change.1);

@@ -241,7 +241,8 @@ async fn check_directory(
         *possible = vec![state];
     }
     assert!(found.keys().all(|user| model.users.contains_key(user)), "a user from nowhere");
-    let status = server.admin().await.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    let status =
+        server.admin().await.get_status(GetStatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.entries, status.members), (found.len() as u64, found.len() as u64));
     assert_eq!(status.version, status.published_version, "published at the start");
     Ok(())
@@ -301,7 +302,7 @@ impl Stage {
         self.site.serve_with(&[
             ("ACQUAINT__QUOTA__ELEMENTS", &QUOTA.to_string()),
             ("ACQUAINT__QUOTA__REFILL_PER_DAY", "0"),
-            ("ACQUAINT__STORE", store),
+            ("ACQUAINT__TENANTS__DEFAULT__STORE", store),
         ])
     }
 

@@ -135,7 +135,7 @@ async fn a_credential_of_the_documented_code_looks_up() {
                 "key": hex("credential-1.key").trim(), "key_id": 1, "scope": "discover",
                 "class": 0, "issued_at": crate::world::now_s(), "expires_at": claims.expires_at,
                 "account_since": 0, "pseudonym": pseudonym,
-                "tenant": site.config.tenant, "audience": site.config.audience,
+                "tenant": "default", "audience": site.config.audience,
             }],
         });
         python(&vectors.to_string())
@@ -171,9 +171,9 @@ async fn remaining(world: &World, credential: &Credential) -> Result<u64, Reason
 async fn one_key_replaces_another_without_refusing_anybody() {
     let mut site = Site::new();
     site.config.quota.refill_per_day = 0;
-    let files = CredentialKeyFiles::new(&site.config.keys);
+    let files = CredentialKeyFiles::new(&site.config.tenants["default"].keys);
     let added = files.add(&mut rand::rng()).unwrap();
-    let keys = Keys::load(&site.config.keys).unwrap();
+    let keys = Keys::load(&site.config.tenants["default"].keys).unwrap();
     assert_eq!((added, keys.credentials.len()), (2, 2));
     let minted = |id: u32, key: &CredentialKey| {
         let claims = site.claims("alice", Scope::Discover);

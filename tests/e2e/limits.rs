@@ -11,8 +11,8 @@ use acquaint_core::{
     credential::{Claims, Scope},
     keys::CredentialKey,
     limits::{
-        BATCH_ELEMENTS_MAX, CHUNK_BYTES, ELEMENT_BYTES, LABEL_BYTES, MESSAGE_BYTES_MAX,
-        SEALED_LABEL_BYTES,
+        BATCH_ELEMENTS_MAX, CHUNK_BYTES, ELEMENT_BYTES, LABEL_BYTES, LOOKUP_BYTES_MAX,
+        MESSAGE_BYTES_MAX, SEALED_LABEL_BYTES,
     },
     manifest::{SignedManifest, VerifiedManifest},
 };
@@ -170,7 +170,7 @@ async fn bad_encodings_refuse_the_whole_batch_before_any_work() {
         }
     }
     assert_eq!(remaining(&world, "account").await, quota);
-    let status = admin.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    let status = admin.get_status(GetStatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.evaluated_elements, status.entries, status.version), (0, 0, 0));
     world.publish().await;
     assert_eq!(manifest(&world).await.head(), published, "nothing was stored");
@@ -319,11 +319,12 @@ async fn messages_are_read_up_to_the_limit() {
             let request = authorized(&credential, message(n_bytes));
             call_raw(world.channel(), path, request)
         };
-        for n_bytes in [MESSAGE_BYTES_MAX - 1, MESSAGE_BYTES_MAX] {
+        let limit = if scope == Scope::Discover { LOOKUP_BYTES_MAX } else { MESSAGE_BYTES_MAX };
+        for n_bytes in [limit - 1, limit] {
             let status = call(n_bytes).await.unwrap_err();
             assert_refused(&status, Code::InvalidArgument, Reason::BatchSize);
         }
-        for n_bytes in [MESSAGE_BYTES_MAX + 1, 4 * MESSAGE_BYTES_MAX + 1] {
+        for n_bytes in [limit + 1, 4 * MESSAGE_BYTES_MAX + 1] {
             let status = call(n_bytes).await.unwrap_err();
             assert_eq!(status.code(), Code::OutOfRange, "{path}, {n_bytes} bytes");
         }

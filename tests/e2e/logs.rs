@@ -335,7 +335,7 @@ async fn what_is_written_down_names_nobody_and_gives_no_secret_away() {
         let server = site.start(&mut command);
         printed.push(commands(&site, &server, &tokens));
         seen.push(call(&server, &identifiers, &tokens).await);
-        server.admin().await.publish(PublishRequest {}).await.unwrap();
+        server.admin().await.publish(PublishRequest::default()).await.unwrap();
         // The store as it is while the server runs, and after it.
         left.extend(files(site.root()).into_iter().map(|path| {
             let content = fs::read(&path).unwrap();

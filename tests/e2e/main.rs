@@ -15,6 +15,8 @@
     reason = "a test harness: a failed expectation is how it reports"
 )]
 
+mod access;
+mod authority;
 mod bad_input;
 mod binary;
 mod crash;
@@ -28,4 +30,5 @@ mod quota;
 mod rotation;
 mod static_files;
 mod sync;
+mod tenants;
 mod world;

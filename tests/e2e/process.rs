@@ -171,7 +171,7 @@ fn one_account_comes_and_goes(
 #[test]
 fn variables_override_the_file_and_arguments_override_both() {
     let site = Installation::new();
-    let server = site.serve_with(&[("ACQUAINT__TENANT", "other-tenant")]);
+    let server = site.serve_with(&[("ACQUAINT__AUDIENCE", "elsewhere")]);
     let alice = site.credential("alice", "discover");
     let lookup = ["discover", "--json", &sample("contacts.csv"), "--region", "DE"];
     let refused = run(&mut server.command(&lookup, &alice)).error();
@@ -179,7 +179,7 @@ fn variables_override_the_file_and_arguments_override_both() {
 
     // Everything that a client needs can come from the environment.
     let mint = ["credential", "mint", "--account", "alice"];
-    let minted = run(site.command(&mint).env("ACQUAINT__TENANT", "other-tenant")).ok();
+    let minted = run(site.command(&mint).env("ACQUAINT__AUDIENCE", "elsewhere")).ok();
     let other = site.write("other.cred", minted.stdout);
     let mut command = acquaint(&lookup);
     command
@@ -232,7 +232,8 @@ async fn half_open_download(
     let list = site.write("users.csv", format!("identifier,label\n{}", rows.collect::<String>()));
     let registrar = site.credential("back-end", "register");
     run(&mut server.command(&["registry", "import", &list], &registrar)).ok();
-    let published = server.admin().await.publish(PublishRequest {}).await.unwrap().into_inner();
+    let published =
+        server.admin().await.publish(PublishRequest::default()).await.unwrap().into_inner();
     assert_eq!(published.members, 200);
 
     let alice = site.mint("alice", "discover", "1h");
@@ -256,7 +257,7 @@ async fn a_half_open_download_is_cut_off_at_the_deadline() {
     drop(download);
     // Nothing is lost.
     let server = site.serve();
-    let status = server.admin().await.get_status(GetStatusRequest {}).await.unwrap();
+    let status = server.admin().await.get_status(GetStatusRequest::default()).await.unwrap();
     assert_eq!(status.into_inner().entries, 200);
     server.stop();
 }
@@ -334,32 +335,32 @@ async fn the_operators_socket_answers_and_outlives_a_kill() {
     run(&mut server.command(&import, &registrar)).ok();
 
     let mut operator = server.admin().await;
-    let status = operator.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    let status = operator.get_status(GetStatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.tenant.as_str(), status.entries, status.members), ("default", 14, 0));
     assert!(status.version > status.published_version);
     assert_eq!(status.evaluated_elements, 14);
-    let published = operator.publish(PublishRequest {}).await.unwrap().into_inner();
+    let published = operator.publish(PublishRequest::default()).await.unwrap().into_inner();
     assert_eq!((published.members, published.snapshot), (12, status.snapshot + 1));
-    let status = operator.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    let status = operator.get_status(GetStatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.members, status.version), (12, status.published_version));
 
     // Only on the socket: the port does not know the service.
     let on_the_port =
         acquaint_proto::v1::admin_service_client::AdminServiceClient::new(server.channel().await)
-            .get_status(GetStatusRequest {})
+            .get_status(GetStatusRequest::default())
             .await;
     assert_eq!(on_the_port.unwrap_err().code(), tonic::Code::Unimplemented);
 
     server.kill();
     let server = site.serve_with(&slow);
-    let status = server.admin().await.get_status(GetStatusRequest {}).await.unwrap();
+    let status = server.admin().await.get_status(GetStatusRequest::default()).await.unwrap();
     assert_eq!(status.into_inner().members, 12);
     server.stop();
     // After a clean stop as well, and a path of one's own.
     let elsewhere = site.path("operator.sock");
     let server = site.serve_with(&[("ACQUAINT__ADMIN_SOCKET", elsewhere.to_str().unwrap())]);
     assert_eq!(mode(&elsewhere), 0o600);
-    admin(&elsewhere).await.get_status(GetStatusRequest {}).await.unwrap();
+    admin(&elsewhere).await.get_status(GetStatusRequest::default()).await.unwrap();
     server.stop();
 }
 
@@ -498,7 +499,8 @@ async fn two_processes_publish_the_same_bytes() {
         let registrar = site.credential("back-end", "register");
         run(&mut server.command(&["registry", "import", &sample("users.csv")], &registrar)).ok();
         let mut operator = server.admin().await;
-        let snapshot = operator.publish(PublishRequest {}).await.unwrap().into_inner().snapshot;
+        let snapshot =
+            operator.publish(PublishRequest::default()).await.unwrap().into_inner().snapshot;
         let alice = site.mint("alice", "discover", "1h");
         let mut client = DiscoveryServiceClient::new(server.channel().await);
         let request = FetchSegmentIndexRequest { snapshot };

@@ -77,7 +77,7 @@ impl Scene {
     }
 
     async fn remote(&self) -> Remote {
-        Remote::connect(&self.world.site.path("admin.sock")).await.unwrap()
+        Remote::connect(&self.world.site.path("admin.sock"), "").await.unwrap()
     }
 
     async fn export(&self) -> Exported {
@@ -535,7 +535,7 @@ async fn exports_are_reproducible() {
     let (files, exported) = (scene.files.clone(), tree(&scene.files));
     let (clock, site) = (scene.clock, scene.world.stop().await);
     let world = site.start_with_clock(clock).await;
-    let remote = Remote::connect(&world.site.path("admin.sock")).await.unwrap();
+    let remote = Remote::connect(&world.site.path("admin.sock"), "default").await.unwrap();
     let third = world.site.path("third");
     export(&remote, &third, KEEP, START_MS / 1_000, |_, _| {}).await.unwrap();
     assert_eq!(tree(&third), exported, "a restart changes nothing");
@@ -615,7 +615,7 @@ async fn deltas_are_listed_from_the_last_versions_only() {
     {
         let mut exported = vec![real; 1];
         exported.extend(vec![unknown; n_others]);
-        let request = ListPublicationRequest { exported };
+        let request = ListPublicationRequest { exported, ..ListPublicationRequest::default() };
         let answer = client.list_publication(request).await.unwrap().into_inner();
         let listed: Vec<ListPublicationResponse> = collect(answer).await.unwrap();
         assert!(listed[0].manifest.is_some() && listed[0].files.is_empty());
@@ -625,7 +625,7 @@ async fn deltas_are_listed_from_the_last_versions_only() {
         assert_eq!(is_listed, expected, "{:?}", names.collect::<Vec<_>>());
     }
     for name in ["", "manifest/", "../keys/oprf.seed", "delta/77/1-2", "way/1-1-77-2"] {
-        let request = FetchFileRequest { name: name.to_owned() };
+        let request = FetchFileRequest { name: name.to_owned(), ..FetchFileRequest::default() };
         let refused = client.fetch_file(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::NotFound, "{name}");
     }

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -20,10 +21,12 @@ use acquaint_proto::v1::{
 };
 use acquaint_server::{
     clock::{Clock, SystemClock},
-    config::Config,
+    config::{Config, Tenant},
     directory::PublishHandle,
     keystore::Keys,
+    reload::ReloadHandle,
     serve::{Server, ServerError, Stopped},
+    tenant::Tenants,
 };
 use bytes::{Buf as _, BufMut as _, Bytes};
 use curve25519_dalek::{RistrettoPoint, Scalar, constants::RISTRETTO_BASEPOINT_POINT};
@@ -43,6 +46,8 @@ pub struct Site {
     pub directory: TempDir,
     pub config: Config,
     pub keys: Keys,
+    /// Keys of tenants besides the first, which is called `default`.
+    others: HashMap<String, Keys>,
     /// The certificate, which is its own root.
     pub root: String,
     pub tls_key: String,
@@ -53,7 +58,10 @@ pub struct World {
     pub site: Site,
     pub url: String,
     pub pin: ManifestPin,
+    pub admin_address: Option<SocketAddr>,
+    pub reload: ReloadHandle,
     publish: PublishHandle,
+    tenants: Arc<Tenants>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<Stopped, ServerError>>,
 }
@@ -71,11 +79,38 @@ impl Site {
         fs::write(&config.tls.key, &tls_key).unwrap();
         config.listen.set_port(0);
         config.admin_socket = None;
-        Self { directory, config, keys, root, tls_key }
+        Self { directory, config, keys, others: HashMap::new(), root, tls_key }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Makes keys for another tenant, with the common settings.
+    pub fn add_tenant(&mut self, name: &str) {
+        let keys = Keys::generate(&mut rand::rng());
+        let (store, directory) = (format!("{name}.redb"), format!("{name}-keys"));
+        keys.create(&self.path(&directory)).unwrap();
+        let tenant = Tenant::new(self.path(&store), self.path(&directory));
+        self.config.tenants.insert(name.to_owned(), tenant);
+        self.others.insert(name.to_owned(), keys);
+    }
+
+    pub fn keys_of(&self, tenant: &str) -> &Keys {
+        if tenant == "default" { &self.keys } else { &self.others[tenant] }
+    }
+
+    /// A credential of a tenant, also of one that this site does not have: then under keys that
+    /// are its own.
+    pub fn credential_of(&self, tenant: &str, account: &str, scope: Scope) -> Credential {
+        let unknown = Keys::generate(&mut rand::rng());
+        let known = tenant == "default" || self.others.contains_key(tenant);
+        let keys = if known { self.keys_of(tenant) } else { &unknown };
+        let tenant = tenant.parse().unwrap();
+        let pseudonym = Pseudonym::of_account(&keys.pseudonym, account.as_bytes());
+        let (key_id, key) = keys.newest_credential().unwrap();
+        let claims = Claims { tenant, pseudonym, key_id, ..self.claims(account, scope) };
+        Credential::mint(key, &claims)
     }
 
     /// A credential for an account, valid for an hour from now.
@@ -92,7 +127,7 @@ impl Site {
     /// under any clock that a test sets.
     pub fn claims(&self, account: &str, scope: Scope) -> Claims {
         Claims {
-            tenant: self.config.tenant.parse().unwrap(),
+            tenant: "default".parse().unwrap(),
             audience: self.config.audience().unwrap(),
             pseudonym: Pseudonym::of_account(&self.keys.pseudonym, account.as_bytes()),
             scope,
@@ -113,9 +148,12 @@ impl Site {
         let server = Server::bind_with_clock(self.config.clone(), clock).await.unwrap();
         let url = format!("https://localhost:{}", server.address().port());
         let (pin, publish) = (server.pin().clone(), server.publish_handle());
+        let (tenants, reload) = (server.tenants(), server.reload_handle());
+        let admin_address = server.admin_address();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(server.serve(async { drop(stopped.await) }));
-        World { site: self, url, pin, publish, stop, served }
+        let site = self;
+        World { site, url, pin, admin_address, reload, publish, tenants, stop, served }
     }
 }
 
@@ -129,6 +167,18 @@ impl World {
         drop(self.stop);
         assert_eq!(self.served.await.unwrap().unwrap(), Stopped::Drained);
         self.site
+    }
+
+    /// Stops the server while somebody holds a connection open, and cuts that off.
+    pub async fn stop_cut_off(self) {
+        drop(self.stop);
+        assert_eq!(self.served.await.unwrap().unwrap(), Stopped::CutOff);
+    }
+
+    /// The number of the snapshot that is published.
+    pub async fn newest_snapshot(&self) -> u64 {
+        let tenant = self.tenants.iter().next().unwrap();
+        tenant.directory().published().manifest.current().snapshot.number
     }
 
     pub fn client_builder(&self, account: &str) -> Builder<Client> {
@@ -162,6 +212,11 @@ impl World {
 
     pub async fn publish(&self) {
         self.publish.publish_now().await.unwrap().unwrap();
+    }
+
+    pub async fn publish_tenant(&self, name: &str) {
+        let tenant = self.tenants.get(&name.parse().unwrap()).unwrap();
+        tenant.publish_handle().publish_now().await.unwrap().unwrap();
     }
 }
 

@@ -7,14 +7,14 @@ use super::*;
 use crate::{Client, ClientError, testing::Fake};
 
 fn refused(address: &str) -> BuildError {
-    Transport::new(address, None).unwrap_err()
+    Transport::new(address, None, None).unwrap_err()
 }
 
 #[test]
 fn only_https_addresses_without_a_path_are_taken() {
     for address in ["https://a.test", "https://a.test:8443/", "https://[::1]:1", "https://10.0.0.1"]
     {
-        assert!(Transport::new(address, None).is_ok(), "{address}");
+        assert!(Transport::new(address, None, None).is_ok(), "{address}");
     }
     for address in ["http://a.test", "a.test:443", "ftp://a.test"] {
         assert_eq!(refused(address), BuildError::NotHttps, "{address}");
@@ -26,7 +26,7 @@ fn only_https_addresses_without_a_path_are_taken() {
 
 #[test]
 fn roots_that_cannot_be_read_are_refused() {
-    let with_root = |pem: &[u8]| Transport::new("https://a.test", Some(pem)).map(|_| ());
+    let with_root = |pem: &[u8]| Transport::new("https://a.test", Some(pem), None).map(|_| ());
     let good = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap().cert.pem();
     assert_eq!(with_root(good.as_bytes()), Ok(()));
     assert_eq!(with_root(b""), Err(BuildError::RootCertificate));

@@ -1,15 +1,14 @@
-//! The gate: a credential for each call, a charge for each batch that is looked up.
+//! The gate: a charge for each batch that is looked up.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use acquaint_core::{
-    credential::{Claims, CredentialError, CredentialVerifier, Pseudonym, Scope},
-    manifest::Policy,
-};
+use acquaint_core::credential::Claims;
 use acquaint_proto::{Reason, Refusal};
-use tonic::metadata::MetadataMap;
 
-use super::bucket::{QuotaPolicy, QuotaState};
+use super::{
+    Quotas,
+    bucket::{QuotaPolicy, QuotaState},
+};
 use crate::{
     clock::Clock,
     store::{ChargeOutcome, ChargeRequest, Credit, Store, StoreError},
@@ -18,10 +17,9 @@ use crate::{
 /// What a client is told to wait when no waiting helps: the batch is above its whole quota.
 const HOPELESS_WAIT: Duration = Duration::from_secs(86_400);
 
-/// Admits calls. Shared by all services.
+/// Charges the callers of a tenant.
 pub struct Gate {
-    verifier: CredentialVerifier,
-    quota: QuotaPolicy,
+    quotas: Quotas,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
 }
@@ -31,42 +29,24 @@ pub struct Gate {
 pub struct Charged {
     /// Elements charged; 0 for a repeated batch.
     pub elements: u64,
-    /// What is left.
-    pub quota: QuotaState,
+    /// What is left; `None`: there is no limit.
+    pub quota: Option<Allowance>,
+}
+
+/// A caller's quota at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// What it may use.
+    pub policy: QuotaPolicy,
+    /// What is left of it.
+    pub state: QuotaState,
 }
 
 impl Gate {
     /// A gate for a tenant.
     #[must_use]
-    pub fn new(
-        verifier: CredentialVerifier,
-        policy: &Policy,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let quota = QuotaPolicy {
-            capacity: policy.quota_elements,
-            refill_per_day: policy.quota_refill_per_day,
-        };
-        Self { verifier, quota, store, clock }
-    }
-
-    /// Who calls, if the credential in the metadata allows `scope`.
-    ///
-    /// # Errors
-    /// CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, SCOPE_MISSING.
-    pub fn admit(&self, metadata: &MetadataMap, scope: Scope) -> Result<Claims, Refusal> {
-        let text = metadata
-            .get("authorization")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or(Reason::CredentialMissing)?;
-        let claims =
-            self.verifier.verify(text, self.clock.now_s()).map_err(|error| match error {
-                CredentialError::Expired => Reason::CredentialExpired,
-                _ => Reason::CredentialInvalid,
-            })?;
-        if claims.scope == scope { Ok(claims) } else { Err(Reason::ScopeMissing.into()) }
+    pub fn new(quotas: Quotas, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { quotas, store, clock }
     }
 
     /// Charges a batch to an account: durable when this returns, and only then may the batch be
@@ -80,21 +60,28 @@ impl Gate {
     /// cannot be written: the gate fails closed.
     pub async fn charge(
         &self,
-        account: &Pseudonym,
+        caller: &Claims,
         (epoch, is_successor): (u32, bool),
         elements: &[u8],
         n_elements: u64,
     ) -> Result<Charged, Refusal> {
+        let now_ms = self.clock.now_ms();
+        let Some(policy) = self.quotas.of(caller, now_ms / 1_000) else {
+            return Ok(Charged { elements: 0, quota: None });
+        };
         let request = ChargeRequest {
-            account: account.0,
+            account: caller.pseudonym.0,
             cost: n_elements,
             digest: batch_digest(epoch, elements),
-            now_ms: self.clock.now_ms(),
-            policy: self.quota,
-            credit: is_successor.then_some(Credit { epoch, elements: self.quota.capacity }),
+            now_ms,
+            policy,
+            credit: is_successor.then_some(Credit { epoch, elements: policy.capacity }),
         };
         match self.store.charge(request).await.map_err(|error| store_refusal(&error))? {
-            ChargeOutcome::Granted { charged, quota } => Ok(Charged { elements: charged, quota }),
+            ChargeOutcome::Granted { charged, quota } => {
+                let quota = Some(Allowance { policy, state: quota });
+                Ok(Charged { elements: charged, quota })
+            }
             ChargeOutcome::Refused { wait_ms, .. } => {
                 let wait = wait_ms.map_or(HOPELESS_WAIT, Duration::from_millis);
                 Err(Refusal::new(Reason::QuotaExhausted).retry_after(wait))
@@ -102,21 +89,16 @@ impl Gate {
         }
     }
 
-    /// What is left of an account's quota.
+    /// What is left of a caller's quota; `None`: there is no limit.
     ///
     /// # Errors
     /// STORE_UNAVAILABLE.
-    pub async fn quota(&self, account: &Pseudonym) -> Result<QuotaState, Refusal> {
-        self.store
-            .quota(&account.0, &self.quota, self.clock.now_ms())
-            .await
-            .map_err(|error| store_refusal(&error))
-    }
-
-    /// The quota of every account.
-    #[must_use]
-    pub const fn policy(&self) -> &QuotaPolicy {
-        &self.quota
+    pub async fn quota(&self, caller: &Claims) -> Result<Option<Allowance>, Refusal> {
+        let now_ms = self.clock.now_ms();
+        let Some(policy) = self.quotas.of(caller, now_ms / 1_000) else { return Ok(None) };
+        let state = self.store.quota(&caller.pseudonym.0, &policy, now_ms).await;
+        let state = state.map_err(|error| store_refusal(&error))?;
+        Ok(Some(Allowance { policy, state }))
     }
 }
 
@@ -135,6 +117,6 @@ pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("quota", &self.quota).finish_non_exhaustive()
+        f.debug_struct("Gate").field("quotas", &self.quotas).finish_non_exhaustive()
     }
 }

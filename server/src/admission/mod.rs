@@ -1,7 +1,12 @@
 //! Who may ask, and how much.
 
+pub mod access;
 pub mod bucket;
+mod door;
 mod gate;
+mod quotas;
 
+pub use door::{Admitted, Door, Peer};
 pub(crate) use gate::store_refusal;
-pub use gate::{Charged, Gate};
+pub use gate::{Allowance, Charged, Gate};
+pub use quotas::Quotas;

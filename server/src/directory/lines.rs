@@ -2,9 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use acquaint_core::{
-    keys::Row, limits::DIRECTORY_MEMBERS_MAX, oprf::OprfElement, oprf::RotationFactor,
-};
+use acquaint_core::{keys::Row, oprf::OprfElement, oprf::RotationFactor};
 
 use super::{DirectoryError, line::Line};
 use crate::store::{Change, Store};
@@ -116,9 +114,13 @@ fn converted(lines: &[&Arc<Line>], to: &Line, elements: &[OprfElement]) -> Vec<O
 ///
 /// # Errors
 /// [`DirectoryError::Full`], [`DirectoryError::Store`].
-pub(super) fn check_room(store: &dyn Store, parts: &Parts) -> Result<(), DirectoryError> {
+pub(super) fn check_room(
+    store: &dyn Store,
+    parts: &Parts,
+    entries_max: u64,
+) -> Result<(), DirectoryError> {
     for (epoch, changes) in parts {
-        if store.entries(*epoch)? + changes.len() as u64 > DIRECTORY_MEMBERS_MAX {
+        if store.entries(*epoch)? + changes.len() as u64 > entries_max {
             return Err(DirectoryError::Full);
         }
     }

@@ -62,6 +62,7 @@ pub struct Directory {
     lines: ArcSwap<Lines>,
     phase: ArcSwap<Phase>,
     turns: Turns,
+    entries_max: u64,
     store: Arc<dyn Store>,
     evaluator: Evaluator,
     clock: Arc<dyn Clock>,
@@ -132,7 +133,8 @@ pub enum DirectoryError {
 
 impl Directory {
     /// Opens a directory over a store and publishes what the store holds, unless exactly that was
-    /// published last. A rotation that was begun goes on when a [`Rotator`] runs.
+    /// published last. It takes at most `entries_max` entries. A rotation that was begun goes on
+    /// when a [`Rotator`] runs.
     ///
     /// # Errors
     /// [`DirectoryError::ForeignKeys`] if the last manifest of the store is not by these keys, or
@@ -140,7 +142,7 @@ impl Directory {
     pub async fn open(
         tenant: TenantName,
         (keys, seeds): (&Keys, SeedFiles),
-        (policy, compaction): (Policy, CompactionPolicy),
+        (policy, compaction, entries_max): (Policy, CompactionPolicy, u64),
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         evaluator: Evaluator,
@@ -171,6 +173,7 @@ impl Directory {
             lines: ArcSwap::from_pointee(lines),
             phase: ArcSwap::from_pointee(phase),
             turns: Turns::new(),
+            entries_max,
             store,
             evaluator,
             clock,
@@ -219,7 +222,7 @@ impl Directory {
         let _turn = self.turns.take().await;
         let lines = self.lines.load_full();
         let parts = reservation.run(move || lines.puts(epoch, &entries.parse()?)).await??;
-        check_room(&*self.store, &parts)?;
+        check_room(&*self.store, &parts, self.entries_max)?;
         self.apply(parts).await
     }
 

@@ -141,9 +141,9 @@ mod tests {
         let check = keys.storage.check_value();
         let store: Arc<dyn Store> =
             Arc::new(RedbStore::open(place.path().join("store.redb"), check).unwrap());
-        let config = Config::default();
-        let (tenant, policy) = config.check().unwrap();
-        let policies = (policy, config.compaction());
+        let settings = Config::default().check().unwrap().tenants.remove(0);
+        let (tenant, entries_max) = (settings.name, settings.entries_max);
+        let policies = (settings.policy, settings.compaction, entries_max);
         let evaluator = Evaluator::start(1, 4_096).unwrap();
         let clock = Arc::new(SystemClock);
         let seeds = SeedFiles::new(place.path());

@@ -232,3 +232,16 @@ async fn a_slice_that_panics_fails_its_batch_alone() {
     drop(reservation);
     assert!(evaluator.reserve(100).is_ok(), "the room of a failed batch is free again");
 }
+
+#[tokio::test]
+async fn a_share_holds_its_limit_and_leaves_the_rest_to_others() {
+    let evaluator = Evaluator::start(1, 100).unwrap();
+    let (small, large) = (evaluator.share(40), evaluator.share(100));
+    let _own = small.reserve(40).unwrap();
+    assert!(matches!(small.reserve(1), Err(EvaluatorError::QueueFull { .. })));
+    let others = large.reserve(60).unwrap();
+    assert!(large.reserve(1).is_err(), "the whole is full");
+    drop(others);
+    assert!(small.reserve(1).is_err(), "room for others is not room for this one");
+    assert!(large.reserve(60).is_ok());
+}

@@ -32,6 +32,7 @@ const BUSY_DELAY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Remote {
     client: AdminServiceClient<Channel>,
+    tenant: String,
 }
 
 /// What a server publishes now.
@@ -46,11 +47,11 @@ pub struct Published {
 }
 
 impl Remote {
-    /// Connects to a socket.
+    /// Connects to a socket, for a tenant; with an empty name, for the only one.
     ///
     /// # Errors
     /// [`ExportError::Unreachable`].
-    pub async fn connect(socket: &Path) -> Result<Self, ExportError> {
+    pub async fn connect(socket: &Path, tenant: &str) -> Result<Self, ExportError> {
         let path: PathBuf = socket.to_owned();
         let connect = tower::service_fn(move |_: Uri| {
             let path = path.clone();
@@ -61,7 +62,7 @@ impl Remote {
         let channel = endpoint.connect_with_connector(connect).await;
         let channel = channel.map_err(|_| ExportError::Unreachable)?;
         let client = AdminServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { client })
+        Ok(Self { client, tenant: tenant.to_owned() })
     }
 
     /// Publishes everything registered so far.
@@ -69,7 +70,12 @@ impl Remote {
     /// # Errors
     /// [`ExportError::Refused`].
     pub async fn publish(&mut self) -> Result<Published, ExportError> {
-        let answer = self.client.publish(PublishRequest {}).await.map_err(refused)?.into_inner();
+        let answer = self
+            .client
+            .publish(PublishRequest { tenant: self.tenant.clone() })
+            .await
+            .map_err(refused)?
+            .into_inner();
         Ok(Published {
             snapshot: answer.snapshot,
             version: answer.version,
@@ -82,7 +88,10 @@ impl Remote {
         let version = |DirectoryVersion { snapshot, version }: &DirectoryVersion| {
             PublishedVersion { snapshot: *snapshot, version: *version }
         };
-        let request = ListPublicationRequest { exported: exported.iter().map(version).collect() };
+        let request = ListPublicationRequest {
+            exported: exported.iter().map(version).collect(),
+            tenant: self.tenant.clone(),
+        };
         let client = &self.client;
         let mut stream = patiently(|| {
             let (mut client, request) = (client.clone(), request.clone());
@@ -107,7 +116,7 @@ impl Remote {
 
     /// A file by name. It has the length that was listed, and the digest of its name.
     pub(super) async fn fetch(&self, name: &FileName, bytes: u64) -> Result<Vec<u8>, ExportError> {
-        let request = FetchFileRequest { name: name.to_string() };
+        let request = FetchFileRequest { name: name.to_string(), tenant: self.tenant.clone() };
         let client = &self.client;
         let mut stream = patiently(|| {
             let (mut client, request) = (client.clone(), request.clone());

@@ -21,8 +21,10 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{DELTA_COST_ELEMENTS, directory_refusal, evaluator_refusal, watch::watched};
 use crate::{
-    directory::{Directory, KeyPhase, Listing, Phase, PublishHandle, RotateHandle},
+    admission::Admitted,
+    directory::{KeyPhase, Listing, Phase},
     evaluator::{Evaluator, Reservation},
+    tenant::{Tenant, Tenants},
 };
 
 /// Names in one message of a listing: about 100 KB.
@@ -31,29 +33,26 @@ const NAMES_PER_MESSAGE: usize = 1_000;
 /// Answers `AdminService`.
 #[derive(Debug)]
 pub struct AdminRpc {
-    directory: Arc<Directory>,
+    tenants: Arc<Tenants>,
     evaluator: Evaluator,
-    publisher: PublishHandle,
-    rotator: RotateHandle,
     started: Instant,
 }
 
 impl AdminRpc {
     /// The service.
     #[must_use]
-    pub fn service(
-        directory: Arc<Directory>,
-        evaluator: Evaluator,
-        publisher: PublishHandle,
-        rotator: RotateHandle,
-    ) -> AdminServiceServer<Self> {
-        let started = Instant::now();
-        AdminServiceServer::new(Self { directory, evaluator, publisher, rotator, started })
+    pub fn service(tenants: Arc<Tenants>, evaluator: Evaluator) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(Self { tenants, evaluator, started: Instant::now() })
     }
 
-    fn reserve(&self) -> Result<Reservation, Refusal> {
-        self.evaluator.reserve(DELTA_COST_ELEMENTS).map_err(|error| evaluator_refusal(&error))
+    /// The tenant that a call is about.
+    fn tenant<T>(&self, request: &Request<T>, named: &str) -> Result<Arc<Tenant>, Refusal> {
+        Admitted::administered(request, &self.tenants, named)
     }
+}
+
+fn reserve(tenant: &Tenant) -> Result<Reservation, Refusal> {
+    tenant.evaluator().reserve(DELTA_COST_ELEMENTS).map_err(|error| evaluator_refusal(&error))
 }
 
 /// A listing in messages: the manifest first, then the names.
@@ -78,10 +77,11 @@ fn listing_messages(listing: Listing) -> Vec<ListPublicationResponse> {
 impl AdminService for AdminRpc {
     async fn publish(
         &self,
-        _request: Request<PublishRequest>,
+        request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
         watched("Publish", async {
-            let published = self.publisher.publish_now().await.ok_or(Reason::QueueFull);
+            let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+            let published = tenant.publish_handle().publish_now().await.ok_or(Reason::QueueFull);
             let published =
                 published.map_err(Refusal::from)?.map_err(|error| directory_refusal(&error, ""))?;
             let newest = published.manifest.current();
@@ -101,10 +101,11 @@ impl AdminService for AdminRpc {
         request: Request<ListPublicationRequest>,
     ) -> Result<Response<Self::ListPublicationStream>, Status> {
         watched("ListPublication", async {
+            let tenant = self.tenant(&request, &request.get_ref().tenant)?;
             let version =
                 |PublishedVersion { snapshot, version }| DirectoryVersion { snapshot, version };
             let exported: Vec<_> = request.into_inner().exported.into_iter().map(version).collect();
-            let listing = self.directory.list(&self.reserve()?, &exported).await;
+            let listing = tenant.directory().list(&reserve(&tenant)?, &exported).await;
             let listing = listing
                 .map_err(|error| directory_refusal(&error, "exported"))?
                 .ok_or_else(|| Refusal::new(Reason::SnapshotUnknown))?;
@@ -121,9 +122,10 @@ impl AdminService for AdminRpc {
         request: Request<FetchFileRequest>,
     ) -> Result<Response<Self::FetchFileStream>, Status> {
         watched("FetchFile", async {
+            let tenant = self.tenant(&request, &request.get_ref().tenant)?;
             let unknown = || Refusal::new(Reason::SnapshotUnknown).field("name");
             let name: FileName = request.into_inner().name.parse().map_err(|_| unknown())?;
-            let file = self.directory.file(&self.reserve()?, name).await;
+            let file = tenant.directory().file(&reserve(&tenant)?, name).await;
             let file =
                 file.map_err(|error| directory_refusal(&error, "name"))?.ok_or_else(unknown)?;
             let pieces = (0..file.len()).step_by(CHUNK_BYTES).map(move |start| {
@@ -137,25 +139,26 @@ impl AdminService for AdminRpc {
 
     async fn get_status(
         &self,
-        _request: Request<GetStatusRequest>,
+        request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
         watched("GetStatus", async {
+            let tenant = self.tenant(&request, &request.get_ref().tenant)?;
             let refused = |error| directory_refusal(&error, "");
-            let head = self.directory.head().map_err(refused)?;
-            let published = self.directory.published();
+            let head = tenant.directory().head().map_err(refused)?;
+            let published = tenant.directory().published();
             let newest = published.manifest.current();
             Ok(Response::new(GetStatusResponse {
-                tenant: self.directory.tenant().to_string(),
-                epoch: self.directory.epoch(),
+                tenant: tenant.directory().tenant().to_string(),
+                epoch: tenant.directory().epoch(),
                 version: head.version,
                 published_version: newest.version,
                 snapshot: newest.snapshot.number,
                 members: newest.members(),
-                entries: self.directory.entries().map_err(refused)?,
+                entries: tenant.directory().entries().map_err(refused)?,
                 evaluated_elements: self.evaluator.evaluated_elements(),
                 uptime_seconds: self.started.elapsed().as_secs(),
-                rotation_phase: rotation_phase(&self.directory.phase()).into(),
-                moved_entries: self.directory.moved().map_err(refused)?.unwrap_or_default(),
+                rotation_phase: rotation_phase(&tenant.directory().phase()).into(),
+                moved_entries: tenant.directory().moved().map_err(refused)?.unwrap_or_default(),
             }))
         })
         .await
@@ -163,16 +166,17 @@ impl AdminService for AdminRpc {
 
     async fn rotate_key(
         &self,
-        _request: Request<RotateKeyRequest>,
+        request: Request<RotateKeyRequest>,
     ) -> Result<Response<RotateKeyResponse>, Status> {
         watched("RotateKey", async {
-            let begun = self.rotator.rotate().await.ok_or(Reason::QueueFull);
+            let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+            let begun = tenant.rotate_handle().rotate().await.ok_or(Reason::QueueFull);
             let begun =
                 begun.map_err(Refusal::from)?.map_err(|error| directory_refusal(&error, ""))?;
             Ok(Response::new(RotateKeyResponse {
                 from_epoch: begun.from,
                 to_epoch: begun.to,
-                rotation_phase: rotation_phase(&self.directory.phase()).into(),
+                rotation_phase: rotation_phase(&tenant.directory().phase()).into(),
             }))
         })
         .await
@@ -180,10 +184,11 @@ impl AdminService for AdminRpc {
 
     async fn list_keys(
         &self,
-        _request: Request<ListKeysRequest>,
+        request: Request<ListKeysRequest>,
     ) -> Result<Response<ListKeysResponse>, Status> {
         watched("ListKeys", async {
-            let keys = self.directory.keys().await;
+            let tenant = self.tenant(&request, &request.get_ref().tenant)?;
+            let keys = tenant.directory().keys().await;
             let keys = keys.map_err(|error| directory_refusal(&error, ""))?;
             let keys = keys.into_iter().map(|(key, phase)| v1::EpochKey {
                 epoch: key.epoch,

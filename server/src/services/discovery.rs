@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use acquaint_core::{
-    credential::Scope,
-    limits::{CHUNK_BYTES, ELEMENT_BYTES, MESSAGE_BYTES_MAX},
-};
+use acquaint_core::limits::{CHUNK_BYTES, ELEMENT_BYTES, LOOKUP_BYTES_MAX, MESSAGE_BYTES_MAX};
 use acquaint_proto::{
     Reason, Refusal,
     v1::{
@@ -21,104 +18,89 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{DELTA_COST_ELEMENTS, directory_refusal, reserve, watch::watched};
 use crate::{
-    admission::{Gate, bucket::QuotaState},
+    admission::{Admitted, Allowance},
     directory::{
-        Directory, Step,
+        Step,
         snapshot::{Chunk, Part, Snapshot},
     },
-    evaluator::Evaluator,
+    tenant::Tenant,
 };
 
-/// Answers `DiscoveryService`.
+/// Answers `DiscoveryService`, for the tenant in whose name the door has let a call in.
 #[derive(Debug)]
-pub struct DiscoveryRpc {
-    gate: Arc<Gate>,
-    directory: Arc<Directory>,
-    evaluator: Evaluator,
-}
+pub struct DiscoveryRpc(());
 
 impl DiscoveryRpc {
     /// The service, with its message limits.
     #[must_use]
-    pub fn service(
-        gate: Arc<Gate>,
-        directory: Arc<Directory>,
-        evaluator: Evaluator,
-    ) -> DiscoveryServiceServer<Self> {
-        DiscoveryServiceServer::new(Self { gate, directory, evaluator })
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    pub fn service() -> DiscoveryServiceServer<Self> {
+        DiscoveryServiceServer::new(Self(()))
+            .max_decoding_message_size(LOOKUP_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
+}
 
-    /// Cheap refusals first, then the charge, then the work.
-    async fn evaluate(
-        &self,
-        request: Request<EvaluateRequest>,
-    ) -> Result<EvaluateResponse, Status> {
-        let claims = self.gate.admit(request.metadata(), Scope::Discover)?;
-        let EvaluateRequest { epoch, blinded_elements } = request.into_inner();
-        let refused = |error| directory_refusal(&error, "blinded_elements");
-        let key = self.directory.key(epoch).map_err(refused)?;
-        let reservation = reserve(&self.evaluator, "blinded_elements", &blinded_elements)?;
-        let batch = self
-            .directory
-            .parse_batch(&reservation, blinded_elements.clone())
-            .await
-            .map_err(refused)?;
-        let n_elements = batch.len() as u64;
-        let successor = (epoch, self.directory.is_successor(epoch));
-        let charged =
-            self.gate.charge(&claims.pseudonym, successor, &blinded_elements, n_elements).await?;
-        let evaluation =
-            self.directory.evaluate(&reservation, key, batch).await.map_err(refused)?;
-        let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
-        tracing::debug!(n_elements, charged = charged.elements, "evaluated");
-        Ok(EvaluateResponse {
-            evaluated_elements: evaluation.elements.concat().into(),
-            proof: proof.to_bytes().to_vec().into(),
-            quota: Some(self.quota_message(charged.quota, charged.elements)),
-        })
-    }
+/// Cheap refusals first, then the charge, then the work.
+async fn evaluate(request: Request<EvaluateRequest>) -> Result<EvaluateResponse, Status> {
+    let (tenant, claims) = Admitted::holder(&request)?;
+    let directory = tenant.directory();
+    let EvaluateRequest { epoch, blinded_elements } = request.into_inner();
+    let refused = |error| directory_refusal(&error, "blinded_elements");
+    let key = directory.key(epoch).map_err(refused)?;
+    let reservation = reserve(tenant.evaluator(), "blinded_elements", &blinded_elements)?;
+    let batch =
+        directory.parse_batch(&reservation, blinded_elements.clone()).await.map_err(refused)?;
+    let n_elements = batch.len() as u64;
+    let successor = (epoch, directory.is_successor(epoch));
+    let charged = tenant.gate().charge(&claims, successor, &blinded_elements, n_elements).await?;
+    let evaluation = directory.evaluate(&reservation, key, batch).await.map_err(refused)?;
+    let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
+    tracing::debug!(n_elements, charged = charged.elements, "evaluated");
+    Ok(EvaluateResponse {
+        evaluated_elements: evaluation.elements.concat().into(),
+        proof: proof.to_bytes().to_vec().into(),
+        quota: charged.quota.map(|allowance| quota_message(&allowance, charged.elements)),
+    })
+}
 
-    fn quota_message(&self, state: QuotaState, charged: u64) -> Quota {
-        Quota {
-            remaining: state.remaining,
-            capacity: self.gate.policy().capacity,
-            refill_per_day: self.gate.policy().refill_per_day,
-            charged,
-            full_in_seconds: state.full_in_seconds.unwrap_or(u64::MAX),
-        }
+fn quota_message(Allowance { policy, state }: &Allowance, charged: u64) -> Quota {
+    Quota {
+        remaining: state.remaining,
+        capacity: policy.capacity,
+        refill_per_day: policy.refill_per_day,
+        charged,
+        full_in_seconds: state.full_in_seconds.unwrap_or(u64::MAX),
     }
+}
 
-    /// A snapshot, if it is still kept.
-    fn snapshot(&self, number: u64) -> Result<Arc<Snapshot>, Refusal> {
-        let snapshot = self.directory.published().snapshot(number);
-        snapshot.ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("snapshot"))
-    }
+/// A snapshot, if it is still kept.
+fn snapshot(tenant: &Tenant, number: u64) -> Result<Arc<Snapshot>, Refusal> {
+    let snapshot = tenant.directory().published().snapshot(number);
+    snapshot.ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("snapshot"))
+}
 
-    /// The way from one version to another.
-    async fn steps(&self, request: &FetchDeltaRequest) -> Result<Arc<[Step]>, Refusal> {
-        let from = (request.snapshot, request.version);
-        let to = (request.to_snapshot, request.to_version);
-        let refused = |error| directory_refusal(&error, "version");
-        // A small price for some milliseconds of work, so that a flood of these is shed as well.
-        let reservation =
-            self.evaluator.reserve(DELTA_COST_ELEMENTS).map_err(|e| refused(e.into()))?;
-        let steps = self.directory.steps(&reservation, from, to).await.map_err(refused)?;
-        steps.ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("version"))
-    }
+/// The way from one version to another.
+async fn steps(tenant: &Tenant, request: &FetchDeltaRequest) -> Result<Arc<[Step]>, Refusal> {
+    let from = (request.snapshot, request.version);
+    let to = (request.to_snapshot, request.to_version);
+    let refused = |error| directory_refusal(&error, "version");
+    // A small price for some milliseconds of work, so that a flood of these is shed as well.
+    let reservation =
+        tenant.evaluator().reserve(DELTA_COST_ELEMENTS).map_err(|e| refused(e.into()))?;
+    let steps = tenant.directory().steps(&reservation, from, to).await.map_err(refused)?;
+    steps.ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("version"))
+}
 
-    /// The chunks of a part of a snapshot from a position on.
-    fn chunks(
-        &self,
-        part: Part,
-        snapshot: u64,
-        (first_segment, first_offset): (u32, u32),
-    ) -> Result<impl Iterator<Item = Chunk> + Send + use<>, Refusal> {
-        self.snapshot(snapshot)?
-            .chunks(part, first_segment, first_offset)
-            .ok_or_else(|| Refusal::new(Reason::Position).field("first_segment"))
-    }
+/// The chunks of a part of a snapshot from a position on.
+fn chunks(
+    tenant: &Tenant,
+    part: Part,
+    number: u64,
+    (first_segment, first_offset): (u32, u32),
+) -> Result<impl Iterator<Item = Chunk> + Send + use<>, Refusal> {
+    snapshot(tenant, number)?
+        .chunks(part, first_segment, first_offset)
+        .ok_or_else(|| Refusal::new(Reason::Position).field("first_segment"))
 }
 
 /// A delta in pieces; one message without data if nothing changed.
@@ -141,8 +123,8 @@ impl DiscoveryService for DiscoveryRpc {
         request: Request<GetManifestRequest>,
     ) -> Result<Response<GetManifestResponse>, Status> {
         watched("GetManifest", async {
-            self.gate.admit(request.metadata(), Scope::Discover)?;
-            let published = self.directory.published();
+            let (tenant, _) = Admitted::holder(&request)?;
+            let published = tenant.directory().published();
             let known = request.get_ref().known_digest == published.digest[..];
             let manifest = (!known).then(|| published.signed.clone().into());
             Ok(Response::new(GetManifestResponse { manifest }))
@@ -154,7 +136,7 @@ impl DiscoveryService for DiscoveryRpc {
         &self,
         request: Request<EvaluateRequest>,
     ) -> Result<Response<EvaluateResponse>, Status> {
-        watched("Evaluate", async { self.evaluate(request).await.map(Response::new) }).await
+        watched("Evaluate", async { evaluate(request).await.map(Response::new) }).await
     }
 
     async fn get_quota(
@@ -162,9 +144,10 @@ impl DiscoveryService for DiscoveryRpc {
         request: Request<GetQuotaRequest>,
     ) -> Result<Response<GetQuotaResponse>, Status> {
         watched("GetQuota", async {
-            let claims = self.gate.admit(request.metadata(), Scope::Discover)?;
-            let state = self.gate.quota(&claims.pseudonym).await?;
-            Ok(Response::new(GetQuotaResponse { quota: Some(self.quota_message(state, 0)) }))
+            let (tenant, claims) = Admitted::holder(&request)?;
+            let quota = tenant.gate().quota(&claims).await?;
+            let quota = quota.map(|allowance| quota_message(&allowance, 0));
+            Ok(Response::new(GetQuotaResponse { quota }))
         })
         .await
     }
@@ -174,8 +157,8 @@ impl DiscoveryService for DiscoveryRpc {
         request: Request<FetchSegmentIndexRequest>,
     ) -> Result<Response<FetchSegmentIndexResponse>, Status> {
         watched("FetchSegmentIndex", async {
-            self.gate.admit(request.metadata(), Scope::Discover)?;
-            let index = self.snapshot(request.into_inner().snapshot)?.index();
+            let (tenant, _) = Admitted::holder(&request)?;
+            let index = snapshot(&tenant, request.into_inner().snapshot)?.index();
             Ok(Response::new(FetchSegmentIndexResponse { index }))
         })
         .await
@@ -188,8 +171,8 @@ impl DiscoveryService for DiscoveryRpc {
         request: Request<FetchDeltaRequest>,
     ) -> Result<Response<Self::FetchDeltaStream>, Status> {
         watched("FetchDelta", async {
-            self.gate.admit(request.metadata(), Scope::Discover)?;
-            let steps = self.steps(request.get_ref()).await?;
+            let (tenant, _) = Admitted::holder(&request)?;
+            let steps = steps(&tenant, request.get_ref()).await?;
             let messages = (0..steps.len()).flat_map(move |i| {
                 let step = steps.get(i).cloned();
                 step.into_iter().flat_map(delta_messages)
@@ -206,9 +189,9 @@ impl DiscoveryService for DiscoveryRpc {
         request: Request<FetchSetRequest>,
     ) -> Result<Response<Self::FetchSetStream>, Status> {
         watched("FetchSet", async {
-            self.gate.admit(request.metadata(), Scope::Discover)?;
+            let (tenant, _) = Admitted::holder(&request)?;
             let FetchSetRequest { snapshot, first_segment, first_offset } = request.into_inner();
-            let chunks = self.chunks(Part::Set, snapshot, (first_segment, first_offset))?;
+            let chunks = chunks(&tenant, Part::Set, snapshot, (first_segment, first_offset))?;
             let messages = chunks.map(|Chunk { segment, offset, data }| {
                 Ok(FetchSetResponse { segment, offset, data })
             });
@@ -224,9 +207,9 @@ impl DiscoveryService for DiscoveryRpc {
         request: Request<FetchLabelsRequest>,
     ) -> Result<Response<Self::FetchLabelsStream>, Status> {
         watched("FetchLabels", async {
-            self.gate.admit(request.metadata(), Scope::Discover)?;
+            let (tenant, _) = Admitted::holder(&request)?;
             let FetchLabelsRequest { snapshot, first_segment, first_offset } = request.into_inner();
-            let chunks = self.chunks(Part::Labels, snapshot, (first_segment, first_offset))?;
+            let chunks = chunks(&tenant, Part::Labels, snapshot, (first_segment, first_offset))?;
             let messages = chunks.map(|Chunk { segment, offset, data }| {
                 Ok(FetchLabelsResponse { segment, offset, data })
             });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use acquaint_core::{credential::Scope, limits::MESSAGE_BYTES_MAX};
+use acquaint_core::limits::MESSAGE_BYTES_MAX;
 use acquaint_proto::{
     Reason, Refusal,
     v1::{
@@ -16,66 +16,47 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{directory_refusal, reserve, watch::watched};
-use crate::{
-    admission::Gate,
-    directory::{Directory, Entries},
-    evaluator::Evaluator,
-    store::Applied,
-};
+use crate::{admission::Admitted, directory::Entries, store::Applied, tenant::Tenant};
 
-/// Answers `RegistryService`.
+/// Answers `RegistryService`, for the tenant in whose name the door has let a call in.
 #[derive(Debug)]
-pub struct RegistryRpc {
-    gate: Arc<Gate>,
-    directory: Arc<Directory>,
-    evaluator: Evaluator,
-}
+pub struct RegistryRpc(());
 
 impl RegistryRpc {
     /// The service, with its message limits.
     #[must_use]
-    pub fn service(
-        gate: Arc<Gate>,
-        directory: Arc<Directory>,
-        evaluator: Evaluator,
-    ) -> RegistryServiceServer<Self> {
-        RegistryServiceServer::new(Self { gate, directory, evaluator })
+    pub fn service() -> RegistryServiceServer<Self> {
+        RegistryServiceServer::new(Self(()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 
 /// Stores one chunk; durable when this returns.
-async fn register(
-    directory: &Directory,
-    evaluator: &Evaluator,
-    request: RegisterRequest,
-) -> Result<Applied, Refusal> {
+async fn register(tenant: &Tenant, request: RegisterRequest) -> Result<Applied, Refusal> {
     let RegisterRequest { epoch, elements, labels, hidden } = request;
     let refused = |error| directory_refusal(&error, "elements");
-    directory.key(epoch).map_err(refused)?;
-    let reservation = reserve(evaluator, "elements", &elements)?;
+    tenant.directory().key(epoch).map_err(refused)?;
+    let reservation = reserve(tenant.evaluator(), "elements", &elements)?;
     let entries = Entries { elements, labels, hidden };
-    directory.register(&reservation, epoch, entries).await.map_err(refused)
+    tenant.directory().register(&reservation, epoch, entries).await.map_err(refused)
 }
 
 /// Acknowledges each chunk after its durable write, in order; ends at the first refusal.
 fn acknowledgments(
-    directory: Arc<Directory>,
-    evaluator: Evaluator,
+    tenant: Arc<Tenant>,
     chunks: Streaming<RegisterRequest>,
 ) -> impl stream::Stream<Item = Result<RegisterResponse, Status>> + Send {
     stream::try_unfold((chunks, 0_u64), move |(mut chunks, acknowledged)| {
-        let (directory, evaluator) = (Arc::clone(&directory), evaluator.clone());
+        let tenant = Arc::clone(&tenant);
         async move {
             let Some(request) = chunks.message().await? else {
                 tracing::info!(chunks = acknowledged, "registration stream complete");
                 return Ok(None);
             };
-            let applied = watched("Registry.Register.Chunk", async {
-                Ok(register(&directory, &evaluator, request).await?)
-            })
-            .await?;
+            let applied =
+                watched("Registry.Register.Chunk", async { Ok(register(&tenant, request).await?) })
+                    .await?;
             let response = RegisterResponse {
                 chunks: acknowledged + 1,
                 version: applied.version,
@@ -94,8 +75,8 @@ impl RegistryService for RegistryRpc {
         request: Request<RegistryServiceGetManifestRequest>,
     ) -> Result<Response<RegistryServiceGetManifestResponse>, Status> {
         watched("Registry.GetManifest", async {
-            self.gate.admit(request.metadata(), Scope::Register)?;
-            let manifest = Some(self.directory.published().signed.clone().into());
+            let (tenant, _) = Admitted::holder(&request)?;
+            let manifest = Some(tenant.directory().published().signed.clone().into());
             Ok(Response::new(RegistryServiceGetManifestResponse { manifest }))
         })
         .await
@@ -106,18 +87,20 @@ impl RegistryService for RegistryRpc {
         request: Request<RegistryServiceEvaluateRequest>,
     ) -> Result<Response<RegistryServiceEvaluateResponse>, Status> {
         watched("Registry.Evaluate", async {
-            self.gate.admit(request.metadata(), Scope::Register)?;
+            let (tenant, claims) = Admitted::holder(&request)?;
+            let directory = tenant.directory();
             let RegistryServiceEvaluateRequest { epoch, blinded_elements } = request.into_inner();
             let refused = |error| directory_refusal(&error, "blinded_elements");
-            let key = self.directory.key(epoch).map_err(refused)?;
-            let reservation = reserve(&self.evaluator, "blinded_elements", &blinded_elements)?;
-            let batch = self
-                .directory
-                .parse_batch(&reservation, blinded_elements)
+            let key = directory.key(epoch).map_err(refused)?;
+            let reservation = reserve(tenant.evaluator(), "blinded_elements", &blinded_elements)?;
+            let batch = directory
+                .parse_batch(&reservation, blinded_elements.clone())
                 .await
                 .map_err(refused)?;
-            let evaluation =
-                self.directory.evaluate(&reservation, key, batch).await.map_err(refused)?;
+            let successor = (epoch, directory.is_successor(epoch));
+            let n_elements = batch.len() as u64;
+            tenant.gate().charge(&claims, successor, &blinded_elements, n_elements).await?;
+            let evaluation = directory.evaluate(&reservation, key, batch).await.map_err(refused)?;
             let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
             Ok(Response::new(RegistryServiceEvaluateResponse {
                 evaluated_elements: evaluation.elements.concat().into(),
@@ -134,9 +117,8 @@ impl RegistryService for RegistryRpc {
         request: Request<Streaming<RegisterRequest>>,
     ) -> Result<Response<Self::RegisterStream>, Status> {
         watched("Registry.Register", async {
-            self.gate.admit(request.metadata(), Scope::Register)?;
-            let (directory, evaluator) = (Arc::clone(&self.directory), self.evaluator.clone());
-            let stream = acknowledgments(directory, evaluator, request.into_inner());
+            let (tenant, _) = Admitted::holder(&request)?;
+            let stream = acknowledgments(tenant, request.into_inner());
             Ok(Response::new(stream.boxed()))
         })
         .await
@@ -147,13 +129,16 @@ impl RegistryService for RegistryRpc {
         request: Request<UnregisterRequest>,
     ) -> Result<Response<UnregisterResponse>, Status> {
         watched("Registry.Unregister", async {
-            self.gate.admit(request.metadata(), Scope::Register)?;
+            let (tenant, _) = Admitted::holder(&request)?;
             let UnregisterRequest { epoch, elements } = request.into_inner();
             let refused = |error| directory_refusal(&error, "elements");
-            self.directory.key(epoch).map_err(refused)?;
-            let reservation = reserve(&self.evaluator, "elements", &elements)?;
-            let applied =
-                self.directory.unregister(&reservation, epoch, elements).await.map_err(refused)?;
+            tenant.directory().key(epoch).map_err(refused)?;
+            let reservation = reserve(tenant.evaluator(), "elements", &elements)?;
+            let applied = tenant
+                .directory()
+                .unregister(&reservation, epoch, elements)
+                .await
+                .map_err(refused)?;
             Ok(Response::new(UnregisterResponse {
                 removed: applied.removed,
                 version: applied.version,

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    configuration::ConfigurationFile,
+    configuration::TenantArguments,
     output::{Format, Outcome, print},
 };
 
@@ -14,9 +14,9 @@ use crate::{
 pub(crate) enum Command {
     /// Make another key, beside those there are. The next step, for server and back end, is
     /// printed.
-    Add(ConfigurationFile),
+    Add(TenantArguments),
     /// List the ids of the keys that the server accepts, and the one that mints.
-    List(ConfigurationFile),
+    List(TenantArguments),
     /// Destroy a key: every credential minted with it is refused from then on. Never the last one.
     Retire(Retire),
 }
@@ -24,7 +24,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Retire {
     #[command(flatten)]
-    file: ConfigurationFile,
+    file: TenantArguments,
 
     /// The id of the key.
     #[arg(value_name = "ID")]
@@ -39,8 +39,8 @@ pub(crate) fn run(command: &Command, format: Format) -> anyhow::Result<Outcome> 
     }
 }
 
-fn files(file: &ConfigurationFile) -> anyhow::Result<CredentialKeyFiles> {
-    Ok(CredentialKeyFiles::new(&file.load()?.keys))
+fn files(file: &TenantArguments) -> anyhow::Result<CredentialKeyFiles> {
+    Ok(CredentialKeyFiles::new(&file.load()?.1.keys))
 }
 
 fn add(files: &CredentialKeyFiles, format: Format) -> anyhow::Result<Outcome> {
@@ -51,7 +51,7 @@ fn add(files: &CredentialKeyFiles, format: Format) -> anyhow::Result<Outcome> {
             "Made credential key {id}: {}
 
 Next:
-  1. Send the server SIGHUP: it accepts credentials of this key from then on.
+  1. Send the server SIGHUP, or wait a minute: it accepts credentials of this key then.
   2. Give the key to the back end, which mints with key id {id} from then on. This command line
      does so already.
   3. Once the last credential of an older key has expired: acquaint credential key retire ID",
@@ -84,7 +84,7 @@ fn retire(files: &CredentialKeyFiles, id: u32, format: Format) -> anyhow::Result
         format!(
             "Destroyed credential key {id}.
 
-Next: send the server SIGHUP. From then on it refuses every credential minted with this key; apps
+Next: send the server SIGHUP, or wait a minute. From then on it refuses every credential minted with this key; apps
 obtain another one from the back end."
         )
     })?;

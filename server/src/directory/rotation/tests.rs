@@ -54,13 +54,12 @@ impl Site {
         let path = self.place.path().join("store.redb");
         let store: Arc<dyn Store> =
             Arc::new(RedbStore::open(path, keys.storage.check_value()).unwrap());
-        let config = Config::default();
-        let (tenant, policy) = config.check().unwrap();
+        let settings = Config::default().check().unwrap().tenants.remove(0);
         let evaluator = Evaluator::start(2, 65_536).unwrap();
         let opened = Directory::open(
-            tenant,
+            settings.name,
             (&keys, SeedFiles::new(&self.keys())),
-            (policy, config.compaction()),
+            (settings.policy, settings.compaction, settings.entries_max),
             Arc::clone(&store),
             Arc::<ManualClock>::clone(&self.clock),
             evaluator.clone(),

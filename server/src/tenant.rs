@@ -1,0 +1,201 @@
+//! A tenant: keys, store, directory and gate of its own. Tenants of a server share its port, its
+//! threads and nothing else.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use acquaint_core::{
+    keys::CredentialKey,
+    manifest::{ManifestPin, TenantName},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admission::Gate,
+    clock::Clock,
+    config::TenantSettings,
+    directory::{Directory, PublishHandle, Publisher, RotateHandle, Rotator},
+    evaluator::{Evaluator, EvaluatorError},
+    keystore::{Keys, SeedFiles},
+    serve::ServerError,
+    store::{RedbStore, Store, StoreError},
+};
+
+/// What the rpcs of one tenant need.
+pub struct Tenant {
+    name: TenantName,
+    pin: ManifestPin,
+    asks_for_certificates: bool,
+    gate: Gate,
+    directory: Arc<Directory>,
+    evaluator: Evaluator,
+    publish: PublishHandle,
+    rotate: RotateHandle,
+    store: Arc<dyn Store>,
+}
+
+/// The tenants of a server, by name.
+#[derive(Debug)]
+pub struct Tenants(BTreeMap<TenantName, Arc<Tenant>>);
+
+/// What works for a tenant beside the calls, not begun yet.
+pub(crate) struct TenantTasks {
+    publisher: Publisher,
+    rotator: Rotator,
+}
+
+/// A tenant that was opened, with what its server has to do for it.
+pub(crate) struct OpenedTenant {
+    pub(crate) tenant: Tenant,
+    pub(crate) tasks: TenantTasks,
+    pub(crate) credential_keys: Vec<(u32, CredentialKey)>,
+}
+
+impl Tenant {
+    /// Opens keys, store and directory, and publishes what the store holds.
+    pub(crate) async fn open(
+        settings: TenantSettings,
+        clock: Arc<dyn Clock>,
+        evaluator: &Evaluator,
+    ) -> Result<OpenedTenant, ServerError> {
+        let keys = Keys::load(&settings.keys)?;
+        let evaluator = evaluator.share(settings.queue_elements);
+        let store = open_store(&settings, &keys, &evaluator).await?;
+        let directory = Directory::open(
+            settings.name.clone(),
+            (&keys, SeedFiles::new(&settings.keys)),
+            (settings.policy, settings.compaction, settings.entries_max),
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            evaluator.clone(),
+        )
+        .await?;
+        let gate = Gate::new(settings.quotas, Arc::clone(&store), clock);
+        let (publisher, publish) =
+            Publisher::new(Arc::clone(&directory), settings.publication_delay);
+        let (rotator, rotate) =
+            Rotator::new(Arc::clone(&directory), publish.clone(), settings.grace_s);
+        let tenant = Self {
+            name: settings.name,
+            pin: keys.manifest.pin(),
+            asks_for_certificates: settings.registrar_authorities.is_some(),
+            gate,
+            directory,
+            evaluator,
+            publish,
+            rotate,
+            store,
+        };
+        let tasks = TenantTasks { publisher, rotator };
+        Ok(OpenedTenant { tenant, tasks, credential_keys: keys.credentials })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &TenantName {
+        &self.name
+    }
+
+    /// What its apps pin.
+    #[must_use]
+    pub const fn pin(&self) -> &ManifestPin {
+        &self.pin
+    }
+
+    /// Whether its registrars need a certificate besides the credential.
+    #[must_use]
+    pub const fn asks_for_certificates(&self) -> bool {
+        self.asks_for_certificates
+    }
+
+    /// What its callers may look up.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Its share of the evaluator.
+    #[must_use]
+    pub const fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
+    }
+
+    /// Publishes now.
+    #[must_use]
+    pub const fn publish_handle(&self) -> &PublishHandle {
+        &self.publish
+    }
+
+    /// Begins a rotation of the key.
+    #[must_use]
+    pub const fn rotate_handle(&self) -> &RotateHandle {
+        &self.rotate
+    }
+
+    /// Finishes the writes already accepted and releases the store.
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+impl Tenants {
+    pub(crate) fn new(tenants: impl IntoIterator<Item = Tenant>) -> Self {
+        Self(tenants.into_iter().map(|t| (t.name.clone(), Arc::new(t))).collect())
+    }
+
+    /// The tenant of a name.
+    #[must_use]
+    pub fn get(&self, name: &TenantName) -> Option<Arc<Tenant>> {
+        self.0.get(name).map(Arc::clone)
+    }
+
+    /// The only tenant; `None` if there are several.
+    #[must_use]
+    pub fn only(&self) -> Option<Arc<Tenant>> {
+        let mut tenants = self.iter();
+        let first = tenants.next().map(Arc::clone);
+        first.filter(|_| tenants.next().is_none())
+    }
+
+    /// All tenants in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.0.values()
+    }
+}
+
+impl TenantTasks {
+    /// Begins the work. It ends when the token is cancelled.
+    pub(crate) fn spawn(self, stop: &CancellationToken) -> [JoinHandle<()>; 2] {
+        [
+            tokio::spawn(self.publisher.run(stop.clone())),
+            tokio::spawn(self.rotator.run(stop.clone())),
+        ]
+    }
+}
+
+async fn open_store(
+    settings: &TenantSettings,
+    keys: &Keys,
+    evaluator: &Evaluator,
+) -> Result<Arc<dyn Store>, ServerError> {
+    let (path, check) = (settings.store.clone(), keys.storage.check_value());
+    let opened = evaluator.run_background(move || RedbStore::open(path, check)).await;
+    match opened {
+        Ok(store) => Ok(Arc::new(store?)),
+        Err(EvaluatorError::Panicked | EvaluatorError::QueueFull { .. }) => {
+            Err(StoreError::Interrupted.into())
+        }
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection: HTTP/2, watched over.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use acquaint_proto::{Method, Reason, Refusal};
+use http::{HeaderMap, Request, Response};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, interval_at, timeout},
+};
+use tonic::{Status, body::Body};
+use tower::Service as _;
+
+use super::{
+    Counted,
+    activity::{Activity, Verdict},
+    body::{Heard, Taken},
+    frames::{Budget, Metered},
+    hub::{Hub, Seat},
+    listener::Entry,
+};
+use crate::admission::Peer;
+
+/// How often a connection is looked at. Timeouts are exact to this.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Whether the peer still lives is asked this often, and waited for so long.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1_024;
+
+/// Bytes of answers that wait for a slow reader, for each stream: two chunks.
+const SEND_BUFFER_BYTES: usize = 256 * 1_024;
+
+/// Streams that were reset before they were looked at, and streams that this side had to reset:
+/// past it, the connection ends (rapid reset).
+const PENDING_RESETS_MAX: usize = 20;
+const LOCAL_RESETS_MAX: usize = 128;
+
+/// Told to a client whose call was given up or not begun.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
+/// The rpc whose answer waits for a change, as long as the connection lives.
+const PATIENT: &str = "/grpc.health.v1.Health/Watch";
+
+/// What the calls of one connection share.
+struct Calls {
+    hub: Arc<Hub>,
+    entry: Arc<Entry>,
+    seat: Arc<Seat>,
+    peer: Peer,
+    activity: Arc<Activity>,
+    budget: Arc<Budget>,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<S>(io: S, peer: Peer, entry: Arc<Entry>, hub: Arc<Hub>, seat: Arc<Seat>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Activity::new();
+    let budget = Budget::new(hub.limits.control_frames_per_s);
+    let io = TokioIo::new(Metered::new(io, Arc::clone(&budget)));
+    let calls = Arc::new(Calls {
+        hub: Arc::clone(&hub),
+        entry,
+        seat,
+        peer,
+        activity: Arc::clone(&activity),
+        budget: Arc::clone(&budget),
+    });
+    let service = service_fn(move |request| {
+        let calls = Arc::clone(&calls);
+        async move { Ok::<_, Infallible>(calls.answer(request).await) }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_concurrent_streams(hub.limits.calls_per_connection)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(LOCAL_RESETS_MAX)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .serve_connection(io, service);
+    tokio::pin!(connection);
+
+    let mut watch = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            // How it ended is the peer's business, unless it was made to.
+            _ = &mut connection => {
+                if budget.is_overdrawn() {
+                    hub.count(Counted::ControlFrames);
+                }
+                return;
+            }
+            () = hub.closing.cancelled(), if !leaving => {
+                connection.as_mut().graceful_shutdown();
+                leaving = true;
+            }
+            _ = watch.tick() => match activity.verdict(&hub.limits.timeouts, leaving) {
+                Verdict::Stay => {}
+                Verdict::Leave => {
+                    connection.as_mut().graceful_shutdown();
+                    leaving = true;
+                }
+                Verdict::Cut(reason) => {
+                    reason.into_iter().for_each(|reason| hub.count(reason));
+                    return;
+                }
+            },
+        }
+    }
+}
+
+impl Calls {
+    /// Admission first, then room, then the work, within a time.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let call = self.activity.begin(request.uri().path() == PATIENT);
+        let path = request.uri().path();
+        let admitted = match self.entry.door.admit(path, request.headers(), &self.peer) {
+            Ok(admitted) => admitted,
+            Err(status) => {
+                // A refusal costs the caller nothing, and this server a little: it counts as a
+                // control frame. The next bytes end a connection that is refused too often.
+                self.budget.spend();
+                self.hub.refused(Method::of_path(path), status.code());
+                return status.into_http();
+            }
+        };
+        if admitted.is_known() {
+            self.activity.prove();
+            self.seat.place.prove();
+        }
+        let streams = Method::of_path(path).is_some_and(Method::streams_answer);
+        let stream = streams.then(|| Arc::clone(&self.hub.streams).try_acquire_owned());
+        let (Ok(_room), Ok(stream)) = (self.hub.calls.try_acquire(), stream.transpose()) else {
+            return self.shed(Counted::Shed, Reason::QueueFull);
+        };
+        let at_most = call_timeout(request.headers(), self.hub.limits.timeouts.call());
+        let mut request = request.map(|body| Heard::new(body, Arc::clone(&self.activity)));
+        request.extensions_mut().insert(admitted);
+        match timeout(at_most, self.entry.routes.clone().call(request)).await {
+            Ok(Ok(response)) => response.map(|body| Body::new(Taken::new(body, call, stream))),
+            Err(_) => self.shed(Counted::CallTimeout, Reason::RequestTimeout),
+        }
+    }
+
+    fn shed(&self, what: Counted, reason: Reason) -> Response<Body> {
+        self.hub.count(what);
+        Status::from(Refusal::new(reason).retry_after(BUSY_WAIT)).into_http()
+    }
+}
+
+/// The time for a call: what the client gives it, if that is less than the limit.
+fn call_timeout(headers: &HeaderMap, limit: Duration) -> Duration {
+    let given = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
+    given.and_then(parse_timeout).map_or(limit, |given| given.min(limit))
+}
+
+/// At most eight digits and a unit, as gRPC over HTTP/2 has it.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let digits = Some(digits).filter(|d| d.len() <= 8 && d.bytes().all(|b| b.is_ascii_digit()))?;
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3_600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_and_capped() {
+        let limit = Duration::from_secs(10);
+        for (text, expected) in [
+            ("1S", Duration::from_secs(1)),
+            ("1500m", Duration::from_millis(1_500)),
+            ("0n", Duration::ZERO),
+            ("99999999u", limit),
+            ("2M", limit),
+            ("99999999H", limit),
+            ("100000000n", limit),
+            ("-1S", limit),
+            ("1s", limit),
+            ("S", limit),
+            ("", limit),
+        ] {
+            let headers = HeaderMap::from_iter(
+                [("grpc-timeout".parse().unwrap(), text)]
+                    .map(|(name, value): (http::HeaderName, &str)| (name, value.parse().unwrap())),
+            );
+            assert_eq!(call_timeout(&headers, limit), expected, "{text}");
+        }
+        assert_eq!(call_timeout(&HeaderMap::new(), limit), limit);
+    }
+}

@@ -1,0 +1,367 @@
+//! Connections that are no use to anybody, at a real server: each limit of the transport, and an
+//! honest client beside it.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use acquaint_client::Visibility;
+use acquaint_core::credential::Scope;
+use acquaint_proto::{
+    Method, Reason, Received,
+    v1::{GetManifestRequest, GetQuotaRequest},
+};
+use bytes::Bytes;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    version::{TLS12, TLS13},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::{Code, Status};
+
+use crate::{
+    binary::PATIENCE,
+    floods::frames,
+    world::{Site, World, authorized, book, call_raw, found, install_provider, oracle, users},
+};
+
+/// A site whose timeouts are over soon.
+fn hasty() -> Site {
+    let mut site = Site::new();
+    let timeouts = &mut site.config.transport.timeouts;
+    timeouts.handshake_ms = 300;
+    timeouts.first_call_ms = 300;
+    timeouts.idle_ms = 300;
+    timeouts.call_ms = 300;
+    timeouts.stall_ms = 300;
+    site
+}
+
+fn address(world: &World) -> SocketAddr {
+    let port = world.url.rsplit(':').next().unwrap().parse().unwrap();
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A connection from an address of this machine.
+async fn connect_from(world: &World, from: [u8; 4]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    socket.connect(address(world)).await.unwrap()
+}
+
+fn client_config(root: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> TlsConnector {
+    install_provider();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
+    let mut config = ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config).into()
+}
+
+async fn encrypt(root: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    client_config(root, &[&TLS13]).connect(name, tcp).await
+}
+
+/// An encrypted connection that has said what HTTP/2 wants to hear first.
+async fn http2(world: &World, settings: &[(u16, u32)]) -> TlsStream<TcpStream> {
+    let tcp = TcpStream::connect(address(world)).await.unwrap();
+    let mut stream = encrypt(&world.site.root, tcp).await.unwrap();
+    stream.write_all(&[frames::PREFACE, &frames::settings(settings)].concat()).await.unwrap();
+    stream
+}
+
+/// Reads until the other side ends the connection.
+async fn ended(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut buffer = vec![0; 65_536];
+    let end = async { while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
+    timeout(PATIENCE, end).await.expect("the server ends the connection");
+}
+
+/// Whether the other side has ended the connection by now.
+async fn is_open(stream: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    timeout(Duration::from_millis(50), stream.read(&mut byte)).await.is_err()
+}
+
+/// The honest client: what it finds is right.
+async fn looks_up(world: &World, account: &str) {
+    let users = users(0..20);
+    let book = book(10..40);
+    let outcome = world.client(account).sync(&book, |_| {}).await.unwrap();
+    assert_eq!(found(&outcome), oracle(&book, &users));
+}
+
+async fn with_users(site: Site) -> World {
+    let world = site.start().await;
+    world.register(&users(0..20), Visibility::Discoverable).await;
+    world
+}
+
+async fn get_quota(world: &World, channel: tonic::transport::Channel) -> Result<Bytes, Status> {
+    let credential = world.site.credential("account", Scope::Discover);
+    let request = authorized(&credential, Bytes::new());
+    call_raw(channel, Method::DiscoveryGetQuota.path(), request).await.map(|all| all[0].clone())
+}
+
+#[tokio::test]
+async fn tls_1_2_is_spoken_only_if_it_is_allowed() {
+    for allowed in [false, true] {
+        let mut site = Site::new();
+        site.config.tls.allow_tls12 = allowed;
+        let world = site.start().await;
+        for (version, spoken) in [(&TLS12, allowed), (&TLS13, true)] {
+            let tcp = TcpStream::connect(address(&world)).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let shaken = client_config(&world.site.root, &[version]).connect(name, tcp).await;
+            assert_eq!(shaken.is_ok(), spoken, "{version:?}");
+        }
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn certificates_are_replaced_while_the_server_runs() {
+    let world = with_users(Site::new()).await;
+    let open = world.channel();
+    get_quota(&world, open.clone()).await.unwrap();
+    let files = world.site.config.tls.clone();
+    let old_root = world.site.root.clone();
+    let new = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+
+    // Half of a replacement: nothing changes.
+    std::fs::write(&files.certificate, new.cert.pem()).unwrap();
+    assert!(world.reload.reload().await.is_err());
+    get_quota(&world, world.channel()).await.unwrap();
+
+    std::fs::write(&files.key, new.signing_key.serialize_pem()).unwrap();
+    assert!(world.reload.reload().await.unwrap().certificates);
+    assert!(!world.reload.reload().await.unwrap().certificates, "they are the same now");
+    let tcp = TcpStream::connect(address(&world)).await.unwrap();
+    assert!(encrypt(&old_root, tcp).await.is_err());
+    let tcp = TcpStream::connect(address(&world)).await.unwrap();
+    assert!(encrypt(&new.cert.pem(), tcp).await.is_ok());
+    // Who was connected stays so.
+    get_quota(&world, open).await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_ask_nothing_are_ended() {
+    let world = with_users(hasty()).await;
+    let mut silent = TcpStream::connect(address(&world)).await.unwrap();
+    let mut half_open = TcpStream::connect(address(&world)).await.unwrap();
+    half_open.write_all(&[22, 3, 1, 2, 0, 1, 0, 1]).await.unwrap();
+    let tcp = TcpStream::connect(address(&world)).await.unwrap();
+    let mut no_preface = encrypt(&world.site.root, tcp).await.unwrap();
+    let mut no_call = http2(&world, &[]).await;
+    let mut slow_headers = http2(&world, &[]).await;
+    slow_headers.write_all(&frames::headers_head(1, 200)).await.unwrap();
+    slow_headers.write_all(&frames::field("a", "b")).await.unwrap();
+    let mut refused = http2(&world, &[]).await;
+    let block = frames::call(Method::DiscoveryGetQuota.path(), None);
+    let flags = frames::END_HEADERS | frames::END_STREAM;
+    refused.write_all(&frames::headers(1, &block, flags)).await.unwrap();
+
+    ended(&mut silent).await;
+    ended(&mut half_open).await;
+    ended(&mut no_preface).await;
+    ended(&mut no_call).await;
+    ended(&mut slow_headers).await;
+    ended(&mut refused).await;
+    looks_up(&world, "honest").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_client_is_sent_away_and_comes_back() {
+    let world = with_users(hasty()).await;
+    let mut idle = http2(&world, &[]).await;
+    let credential = world.site.credential("account", Scope::Discover);
+    let block = frames::call(Method::DiscoveryGetQuota.path(), Some(credential.expose_text()));
+    idle.write_all(&frames::headers(1, &block, frames::END_HEADERS)).await.unwrap();
+    idle.write_all(&frames::data(1, &[0; 5], frames::END_STREAM)).await.unwrap();
+    let channel = world.channel();
+    get_quota(&world, channel.clone()).await.unwrap();
+    ended(&mut idle).await;
+    // The other one was as idle for as long, and its library does not mind.
+    get_quota(&world, channel).await.unwrap();
+    world.stop().await;
+}
+
+/// A call that is never finished, and answers that nobody takes.
+#[tokio::test]
+async fn calls_that_stand_still_are_ended() {
+    let world = with_users(hasty()).await;
+    let credential = world.site.credential("account", Scope::Discover);
+    let text = credential.expose_text();
+
+    // A message is declared and does not come.
+    let mut unfinished = http2(&world, &[]).await;
+    let block = frames::call(Method::DiscoveryEvaluate.path(), Some(text));
+    unfinished.write_all(&frames::headers(1, &block, frames::END_HEADERS)).await.unwrap();
+    unfinished.write_all(&frames::data(1, &[0, 0, 0, 16, 0], 0)).await.unwrap();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4_096];
+    let told = async {
+        while !answer.windows(2).any(|window: &[u8]| window == b"14") {
+            let n = unfinished.read(&mut buffer).await.unwrap();
+            assert!(n > 0, "the call is answered before the connection ends");
+            answer.extend_from_slice(&buffer[..n]);
+        }
+    };
+    // grpc-status 14, UNAVAILABLE, not compressed: digits are longer in Huffman's code.
+    timeout(PATIENCE, told).await.unwrap();
+    ended(&mut unfinished).await;
+
+    // The window stays closed.
+    let mut unread = http2(&world, &[(frames::INITIAL_WINDOW_SIZE, 0)]).await;
+    let block = frames::call(Method::DiscoveryGetQuota.path(), Some(text));
+    unread.write_all(&frames::headers(1, &block, frames::END_HEADERS)).await.unwrap();
+    unread.write_all(&frames::data(1, &[0; 5], frames::END_STREAM)).await.unwrap();
+    ended(&mut unread).await;
+    looks_up(&world, "honest").await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_waited_longest_gives_way() {
+    let mut site = Site::new();
+    site.config.transport.connections_on_probation = 3;
+    let world = with_users(site).await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(address(&world)).await.unwrap());
+    }
+    // One for the client's connection; it needs its place only until its first call.
+    looks_up(&world, "honest").await;
+    ended(&mut silent[0]).await;
+    assert!(is_open(&mut silent[1]).await && is_open(&mut silent[2]).await);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_network_has_its_share_and_no_more() {
+    let mut site = Site::new();
+    site.config.transport.connections_per_network = 2;
+    let world = site.start().await;
+    let mut first = connect_from(&world, [127, 9, 9, 1]).await;
+    let mut second = connect_from(&world, [127, 9, 9, 200]).await;
+    ended(&mut connect_from(&world, [127, 9, 9, 3]).await).await;
+    let mut elsewhere = connect_from(&world, [127, 9, 8, 1]).await;
+    assert!(is_open(&mut first).await && is_open(&mut second).await);
+    assert!(is_open(&mut elsewhere).await);
+    get_quota(&world, world.channel()).await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn there_are_so_many_connections_and_no_more() {
+    let mut site = Site::new();
+    site.config.transport.connections = 2;
+    let world = site.start().await;
+    get_quota(&world, world.channel()).await.unwrap();
+    let mut first = connect_from(&world, [127, 9, 9, 1]).await;
+    let mut second = connect_from(&world, [127, 9, 8, 1]).await;
+    ended(&mut connect_from(&world, [127, 9, 7, 1]).await).await;
+    assert!(is_open(&mut first).await && is_open(&mut second).await);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn floods_of_control_frames_end_their_connection() {
+    let mut site = Site::new();
+    site.config.transport.control_frames_per_s = 5;
+    let world = with_users(site).await;
+    let flag = frames::END_HEADERS | frames::END_STREAM;
+    let refused = frames::call(Method::DiscoveryGetQuota.path(), None);
+    let mut streams = (1..).step_by(2);
+    let floods: [(&str, Box<dyn FnMut() -> Vec<u8>>); 4] = [
+        ("ping", Box::new(|| frames::ping(7))),
+        ("settings", Box::new(|| frames::settings(&[]))),
+        ("window", Box::new(|| frames::window_update(0, 1))),
+        // Each is refused, and each refusal counts.
+        ("refused", Box::new(move || frames::headers(streams.next().unwrap(), &refused, flag))),
+    ];
+    for (name, mut frame) in floods {
+        let mut stream = http2(&world, &[]).await;
+        let (mut reader, mut writer) = tokio::io::split(&mut stream);
+        let flood = async {
+            // A hundred are twice the budget; the end may come before the last of them.
+            for _ in 0..100 {
+                if writer.write_all(&frame()).await.is_err() {
+                    break;
+                }
+            }
+            drop(writer.flush().await);
+        };
+        tokio::join!(flood, ended(&mut reader));
+        println!("{name}: ended");
+    }
+    looks_up(&world, "honest").await;
+    world.stop().await;
+}
+
+/// Past the limits of calls and streams, callers are told to come back; what is open goes on.
+#[tokio::test]
+async fn calls_past_the_limits_are_shed() {
+    let mut site = Site::new();
+    site.config.transport.calls = 1;
+    site.config.transport.streams = 1;
+    let world = with_users(site).await;
+    let credential = world.site.credential("account", Scope::Discover);
+    let text = credential.expose_text();
+    let shed = async || {
+        // The place may be taken a moment later than this client is answered.
+        loop {
+            match get_quota(&world, world.channel()).await {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(status) => return status,
+            }
+        }
+    };
+
+    let mut unfinished = http2(&world, &[]).await;
+    let block = frames::call(Method::DiscoveryEvaluate.path(), Some(text));
+    unfinished.write_all(&frames::headers(1, &block, frames::END_HEADERS)).await.unwrap();
+    let status = timeout(PATIENCE, shed()).await.unwrap();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let received = Received::from(&status);
+    assert_eq!(received.reason, Some(Reason::QueueFull));
+    assert!(received.retry_after.is_some());
+    drop(unfinished);
+    looks_up(&world, "patient").await;
+
+    // The same for streams: the one that is not taken holds the place of the other.
+    let manifest = world.discovery().get_manifest(world.asks("a", GetManifestRequest::default()));
+    manifest.await.unwrap();
+    let mut unread = http2(&world, &[(frames::INITIAL_WINDOW_SIZE, 0)]).await;
+    let block = frames::call(Method::DiscoveryFetchSet.path(), Some(text));
+    unread.write_all(&frames::headers(1, &block, frames::END_HEADERS)).await.unwrap();
+    let newest = world.newest_snapshot().await;
+    let message = frames::message(newest);
+    unread.write_all(&frames::data(1, &message, frames::END_STREAM)).await.unwrap();
+    let fetch = async || {
+        let message = acquaint_proto::v1::FetchSetRequest { snapshot: newest, ..Default::default() };
+        world.discovery().fetch_set(world.asks("account", message)).await
+    };
+    let shed = async {
+        loop {
+            match fetch().await {
+                Ok(answer) => drop(crate::world::collect(answer.into_inner()).await),
+                Err(status) => return status,
+            }
+        }
+    };
+    let status = timeout(PATIENCE, shed).await.unwrap();
+    assert_eq!(Received::from(&status).reason, Some(Reason::QueueFull));
+    // Calls without streams go on.
+    world.discovery().get_quota(world.asks("account", GetQuotaRequest {})).await.unwrap();
+    world.stop_cut_off().await;
+}
