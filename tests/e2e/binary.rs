@@ -303,10 +303,14 @@ impl Serving<'_> {
         matches(&run(&mut self.command(&arguments, credential_file)).ok().json())
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let id = self.child.id();
-        let script = format!("kill -{name} {id}");
+        let script = format!("kill -{name} {}", self.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 

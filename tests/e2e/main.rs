@@ -22,6 +22,7 @@ mod binary;
 mod crash;
 mod credentials;
 mod discovery;
+mod floods;
 mod limits;
 mod logs;
 mod lying;
