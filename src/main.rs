@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod connection;
 mod demo;
+mod hardening;
 mod logging;
 mod output;
 mod tls;

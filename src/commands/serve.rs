@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     configuration::ConfigurationFile,
+    hardening,
     logging::{self, Level, Style},
     output::{Format, Outcome, print},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<Outcome> {
     logging::start(arguments.log_level, arguments.log_style)?;
+    hardening::keep_memory_private();
+    hardening::raise_descriptor_limit();
     let config = arguments.file.load()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -32,4 +32,5 @@ mod rotation;
 mod static_files;
 mod sync;
 mod tenants;
+mod transport;
 mod world;

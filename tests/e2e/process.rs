@@ -513,3 +513,19 @@ async fn two_processes_publish_the_same_bytes() {
     // The index has the digests of everything; the manifest also the seconds of the changes.
     assert!(published[0] == published[1]);
 }
+
+/// Z2: the memory of a server ends in no core file, and its descriptors are enough.
+#[test]
+fn a_server_leaves_no_core_file_and_may_have_many_connections() {
+    let site = Installation::new();
+    let server = site.serve();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let fields = |name: &str| -> Vec<String> {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().take(2).map(str::to_owned).collect()
+    };
+    assert_eq!(fields("Max core file size"), ["0", "0"]);
+    let [soft, hard] = &fields("Max open files")[..] else { panic!("{limits}") };
+    assert_eq!(soft, hard);
+    server.stop();
+}

@@ -5,11 +5,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use acquaint_client::Visibility;
 use acquaint_core::credential::Scope;
-use acquaint_proto::{
-    Method, Reason, Received,
-    v1::{GetManifestRequest, GetQuotaRequest},
-};
+use acquaint_proto::{Method, Reason, Received, v1::GetQuotaRequest};
 use bytes::Bytes;
+use futures_util::stream;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -21,12 +19,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tonic::{Code, Status};
+use tonic::{Code, Status, client::Grpc};
 
 use crate::{
     binary::PATIENCE,
     floods::frames,
-    world::{Site, World, authorized, book, call_raw, found, install_provider, oracle, users},
+    world::{Raw, Site, World, authorized, book, call_raw, found, install_provider, oracle, users},
 };
 
 /// A site whose timeouts are over soon.
@@ -37,7 +35,7 @@ fn hasty() -> Site {
     timeouts.first_call_ms = 300;
     timeouts.idle_ms = 300;
     timeouts.call_ms = 300;
-    timeouts.stall_ms = 300;
+    timeouts.stall_ms = 2_000;
     site
 }
 
@@ -53,7 +51,10 @@ async fn connect_from(world: &World, from: [u8; 4]) -> TcpStream {
     socket.connect(address(world)).await.unwrap()
 }
 
-fn client_config(root: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> TlsConnector {
+fn client_config(
+    root: &str,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> TlsConnector {
     install_provider();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
@@ -202,23 +203,14 @@ async fn calls_that_stand_still_are_ended() {
     let credential = world.site.credential("account", Scope::Discover);
     let text = credential.expose_text();
 
-    // A message is declared and does not come.
-    let mut unfinished = http2(&world, &[]).await;
-    let block = frames::call(Method::DiscoveryEvaluate.path(), Some(text));
-    unfinished.write_all(&frames::headers(1, &block, frames::END_HEADERS)).await.unwrap();
-    unfinished.write_all(&frames::data(1, &[0, 0, 0, 16, 0], 0)).await.unwrap();
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4_096];
-    let told = async {
-        while !answer.windows(2).any(|window: &[u8]| window == b"14") {
-            let n = unfinished.read(&mut buffer).await.unwrap();
-            assert!(n > 0, "the call is answered before the connection ends");
-            answer.extend_from_slice(&buffer[..n]);
-        }
-    };
-    // grpc-status 14, UNAVAILABLE, not compressed: digits are longer in Huffman's code.
-    timeout(PATIENCE, told).await.unwrap();
-    ended(&mut unfinished).await;
+    // A message is announced and does not come.
+    let mut grpc = Grpc::new(world.channel());
+    grpc.ready().await.unwrap();
+    let request = authorized(&credential, stream::pending::<Bytes>());
+    let path = Method::DiscoveryEvaluate.path().parse().unwrap();
+    let status = grpc.streaming(request, path, Raw).await.unwrap_err();
+    assert_eq!(Received::from(&status).reason, Some(Reason::RequestTimeout));
+    assert_eq!(status.code(), Code::Unavailable);
 
     // The window stays closed.
     let mut unread = http2(&world, &[(frames::INITIAL_WINDOW_SIZE, 0)]).await;
@@ -266,11 +258,13 @@ async fn there_are_so_many_connections_and_no_more() {
     let mut site = Site::new();
     site.config.transport.connections = 2;
     let world = site.start().await;
-    get_quota(&world, world.channel()).await.unwrap();
     let mut first = connect_from(&world, [127, 9, 9, 1]).await;
     let mut second = connect_from(&world, [127, 9, 8, 1]).await;
     ended(&mut connect_from(&world, [127, 9, 7, 1]).await).await;
     assert!(is_open(&mut first).await && is_open(&mut second).await);
+    drop(first);
+    let free = async { while get_quota(&world, world.channel()).await.is_err() {} };
+    timeout(PATIENCE, free).await.expect("the place is free again");
     world.stop().await;
 }
 
@@ -314,6 +308,7 @@ async fn calls_past_the_limits_are_shed() {
     let mut site = Site::new();
     site.config.transport.calls = 1;
     site.config.transport.streams = 1;
+    site.config.drain.deadline_ms = 100;
     let world = with_users(site).await;
     let credential = world.site.credential("account", Scope::Discover);
     let text = credential.expose_text();
@@ -339,8 +334,6 @@ async fn calls_past_the_limits_are_shed() {
     looks_up(&world, "patient").await;
 
     // The same for streams: the one that is not taken holds the place of the other.
-    let manifest = world.discovery().get_manifest(world.asks("a", GetManifestRequest::default()));
-    manifest.await.unwrap();
     let mut unread = http2(&world, &[(frames::INITIAL_WINDOW_SIZE, 0)]).await;
     let block = frames::call(Method::DiscoveryFetchSet.path(), Some(text));
     unread.write_all(&frames::headers(1, &block, frames::END_HEADERS)).await.unwrap();
@@ -348,7 +341,8 @@ async fn calls_past_the_limits_are_shed() {
     let message = frames::message(newest);
     unread.write_all(&frames::data(1, &message, frames::END_STREAM)).await.unwrap();
     let fetch = async || {
-        let message = acquaint_proto::v1::FetchSetRequest { snapshot: newest, ..Default::default() };
+        let message =
+            acquaint_proto::v1::FetchSetRequest { snapshot: newest, ..Default::default() };
         world.discovery().fetch_set(world.asks("account", message)).await
     };
     let shed = async {

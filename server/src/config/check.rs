@@ -89,7 +89,10 @@ pub enum ConfigError {
     #[error("`publication.snapshot_share_percent` must be 1 to 50")]
     SnapshotShare,
     /// A limit of nothing.
-    #[error("the limits in `transport` must be at least 1, and its timeouts at least 1 ms")]
+    #[error(
+        "the limits in `transport` must be at least 1, its timeouts at least 1 ms, and `stall_ms` at \
+         least `call_ms`"
+    )]
     Transport,
     /// More entries than a directory holds.
     #[error("`entries_max` must be 1 to 200000000, the largest directory")]
@@ -169,7 +172,8 @@ impl super::Transport {
         ];
         let t = &self.timeouts;
         let times = [t.handshake_ms, t.first_call_ms, t.idle_ms, t.call_ms, t.stall_ms, t.age_ms];
-        counts.iter().all(|&count| count > 0) && times.iter().all(|&time| time > 0)
+        let patient = t.stall_ms >= t.call_ms;
+        patient && counts.iter().all(|&count| count > 0) && times.iter().all(|&time| time > 0)
     }
 }
 

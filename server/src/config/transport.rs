@@ -41,7 +41,7 @@ pub struct Timeouts {
     pub idle_ms: u64,
     /// From a call's headers to the head of its answer, its message included.
     pub call_ms: u64,
-    /// For which no byte of any open answer of a connection may be taken.
+    /// For which no byte of any open answer of a connection may be taken; at least `call_ms`.
     pub stall_ms: u64,
     /// After which a connection is asked to end, so that load spreads over new servers.
     pub age_ms: u64,

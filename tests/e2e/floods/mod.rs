@@ -7,7 +7,7 @@
 
 mod attackers;
 mod attacks;
-mod frames;
+pub mod frames;
 mod honest;
 mod process;
 mod table;

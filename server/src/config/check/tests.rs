@@ -46,6 +46,8 @@ fn limits_hold_at_the_edge_and_fail_one_past_it() {
     assert_eq!(check(|c| c.transport.connections = 1), Ok(()));
     assert_eq!(check(|c| c.transport.connections = 0), Err(ConfigError::Transport));
     assert_eq!(check(|c| c.transport.timeouts.idle_ms = 0), Err(ConfigError::Transport));
+    assert_eq!(check(|c| c.transport.timeouts.stall_ms = 10_000), Ok(()));
+    assert_eq!(check(|c| c.transport.timeouts.stall_ms = 9_999), Err(ConfigError::Transport));
 }
 
 #[test]
