@@ -53,6 +53,9 @@ impl Client {
     /// are new, downloads only what changed, and keeps what was charged even if it fails later.
     /// Without one every lookup begins anew.
     ///
+    /// **Quota.** What it does not cover is [`SyncOutcome::pending`], with the time to wait; the
+    /// matches hold what is known so far.
+    ///
     /// Cost: the padded elements of evaluated contacts count against the account's quota.
     /// Memory: coded set and labels, 35 bytes per user of the directory.
     ///
@@ -61,7 +64,7 @@ impl Client {
     /// cannot be read or written. [`ClientError::UntrustedManifest`] and [`ClientError::Chain`] come before
     /// anything about the address book has been sent, [`ClientError::ServerMisbehaved`] before
     /// anything has been concluded; [`ClientError::TooManyContacts`] if the address book passes
-    /// the quota of a rested account; [`ClientError::DirectoryChanged`] if the directory was
+    /// the quota of a rested account and there is no state store to go on from; [`ClientError::DirectoryChanged`] if the directory was
     /// replaced three times meanwhile.
     pub async fn sync(
         &self,
@@ -76,14 +79,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`], by what the caller can do next.
     pub async fn quota(&self) -> Result<Quota, ClientError> {
-        let connection = &self.core.connection;
-        let answer: v1::GetQuotaResponse = connection
-            .unary(v1::GetQuotaRequest {}, &Meter::default(), |request| {
-                let mut client = connection.discovery();
-                async move { client.get_quota(request).await }
-            })
-            .await?;
-        required(answer.quota).map(Quota::from)
+        self.core.quota(&Arc::default()).await
     }
 
     /// The newest manifest accepted so far, also by lookups that failed later: worth persisting.
@@ -96,5 +92,19 @@ impl Client {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.core.connection.traffic()
+    }
+}
+
+impl Core {
+    /// The account's quota now.
+    pub(crate) async fn quota(&self, meter: &Arc<Meter>) -> Result<Quota, ClientError> {
+        let answer: v1::GetQuotaResponse = self
+            .connection
+            .unary(v1::GetQuotaRequest {}, meter, |request| {
+                let mut client = self.connection.discovery();
+                async move { client.get_quota(request).await }
+            })
+            .await?;
+        required(answer.quota).map(Quota::from)
     }
 }

@@ -38,7 +38,10 @@ pub enum ClientError {
         retry_after: Option<Duration>,
     },
     /// The address book needs more elements than the quota of a rested account has.
-    #[error("the address book is larger than the operator's quota: look up a part of it")]
+    #[error(
+        "the address book is larger than the operator's quota: look up a part of it, or keep state \
+         between lookups"
+    )]
     TooManyContacts {
         /// Elements, padding included, that the address book takes.
         elements: u64,

@@ -120,7 +120,7 @@ pub use credentials::{
     CredentialFuture, CredentialProvider, CredentialUnavailable, StaticCredential,
 };
 pub use error::{ClientError, Misbehavior};
-pub use outcome::{Match, Progress, Quota, SyncOutcome, SyncReport};
+pub use outcome::{Match, Pending, Progress, Quota, SyncOutcome, SyncReport};
 pub use registrar::{RegisterError, Registered, Registrar, Removed, Visibility};
 pub use state::{Changes, FileStateStore, MemoryStateStore, StateError, StateStore};
 pub use traffic::{PhaseReport, Traffic};

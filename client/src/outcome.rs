@@ -21,12 +21,29 @@ pub struct SyncOutcome {
     pub head: ManifestHead,
     /// The account's quota after this lookup; nothing if nothing had to be evaluated.
     pub quota: Option<Quota>,
+    /// What was not looked up, because the quota did not cover it; nothing if the lookup is
+    /// complete. The matches then hold what is known so far.
+    pub pending: Option<Pending>,
     /// What is new since the last lookup, as far as the client remembers it.
     pub changes: Changes,
     /// Why what was kept from earlier lookups could not be used, if so: this lookup began anew.
     pub state_discarded: Option<StateError>,
     /// What the lookup took.
     pub report: SyncReport,
+}
+
+/// Contacts that the account's quota did not cover.
+///
+/// With a [`StateStore`](crate::StateStore) the next lookup goes on with them, and until then they
+/// keep the answer of the last complete one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pending {
+    /// Positions in [`AddressBook::contacts`](crate::AddressBook::contacts), ascending.
+    pub contacts: Vec<usize>,
+    /// After which time a further lookup gets on; at most an hour is ever reported. `None` if the
+    /// server did not say.
+    pub retry_after: Option<Duration>,
 }
 
 /// A contact that is registered. `Debug` does not print the label.

@@ -3,10 +3,11 @@
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use acquaint_client::{
-    AddressBook, Client, FileStateStore, Progress, SyncOutcome,
+    AddressBook, Client, FileStateStore, Pending, Progress, SyncOutcome,
     address_book::{Format as FileFormat, Import, Region},
 };
 use anyhow::Context as _;
@@ -114,6 +115,9 @@ pub(crate) async fn run(arguments: Arguments, format: Format) -> anyhow::Result<
     if let Some(reason) = outcome.state_discarded {
         note(format, &format!("what was kept was not used: {reason}"));
     }
+    if let Some(pending) = &outcome.pending {
+        note(format, &pending_text(pending));
+    }
     print(format, &to_json(&book, &outcome), || to_text(&book, &outcome))?;
     Ok(Outcome::Success)
 }
@@ -148,10 +152,30 @@ fn to_json(book: &AddressBook, outcome: &SyncOutcome) -> Value {
             "left": identifiers(book, &outcome.changes.left),
             "label_changed": identifiers(book, &outcome.changes.label_changed),
         },
+        "pending": outcome.pending.as_ref().map(|pending| json!({
+            "contacts": identifiers(book, &pending.contacts),
+            "retry_after_s": pending.retry_after.map(wait_seconds),
+        })),
         "quota_remaining": outcome.quota.map(|quota| quota.remaining),
         "bytes_up": outcome.report.traffic.bytes_up,
         "bytes_down": outcome.report.traffic.bytes_down,
     })
+}
+
+fn pending_text(pending: &Pending) -> String {
+    let wait = match pending.retry_after {
+        Some(wait) => format!("again in {} seconds", wait_seconds(wait)),
+        None => "again later".to_owned(),
+    };
+    let n = pending.contacts.len();
+    format!(
+        "the quota does not cover {n} contacts: look up {wait}, with --state to go on from here"
+    )
+}
+
+/// Whole seconds, rounded up: a second too early would be for nothing.
+fn wait_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// The canonical identifiers of contacts, given by position.

@@ -1,10 +1,10 @@
 //! The quota at system level: charged exactly, once, durably, and by nobody's clock but forward.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use acquaint_client::{Client, ClientError, Quota, StaticCredential};
+use acquaint_client::{Client, ClientError, MemoryStateStore, Quota, StaticCredential};
 use acquaint_core::{
-    credential::Scope,
+    credential::{Claims, Credential, Scope},
     oprf::{self, Mode, Padding},
 };
 use acquaint_proto::{
@@ -13,12 +13,19 @@ use acquaint_proto::{
         self, EvaluateRequest, EvaluateResponse, GetQuotaRequest, RegistryServiceEvaluateRequest,
     },
 };
-use acquaint_server::{clock::ManualClock, store::REPEAT_FREE_MS};
+use acquaint_server::{
+    clock::ManualClock,
+    config::{ClassQuota, RegistrarQuota},
+    store::REPEAT_FREE_MS,
+};
 use bytes::Bytes;
 use futures_util::future::join_all;
+use rand_chacha::rand_core::Rng as _;
 use tonic::{Code, Status};
 
-use crate::world::{Site, World, authorized, book, elements, found, oracle, users};
+use crate::world::{
+    Site, World, authorized, book, elements, found, label, number, oracle, seeded, users,
+};
 
 /// A time in milliseconds since 1970, before any at which the harness mints credentials.
 const NOW_MS: u64 = 1_700_000_000_000;
@@ -221,12 +228,11 @@ async fn an_exhausted_quota_says_exactly_when_to_return() {
 
     // Through the SDK: typed, with the time, and granted after it.
     let (client, book) = (client(&world, "account"), book(0..5));
-    let error = client.sync(&book, |_| {}).await.unwrap_err();
-    let retry_after = Some(Duration::from_secs(16));
-    assert_eq!(error, ClientError::QuotaExhausted { retry_after });
-    assert!(error.is_retryable());
+    let pending = client.sync(&book, |_| {}).await.unwrap().pending.unwrap();
+    assert_eq!(pending.retry_after, Some(Duration::from_secs(16)));
+    assert_eq!(pending.contacts, [0, 1, 2, 3, 4]);
     clock.set_ms(NOW_MS + 32_000);
-    client.sync(&book, |_| {}).await.unwrap();
+    assert_eq!(client.sync(&book, |_| {}).await.unwrap().pending, None);
 
     // Rest fills the quota, and never past its capacity.
     clock.set_ms(NOW_MS + 365 * DAY_MS);
@@ -282,6 +288,111 @@ async fn an_address_book_above_the_whole_quota_is_refused_before_anything_is_eva
     let outcome = client.sync(&book, |_| {}).await.unwrap();
     assert_eq!(found(&outcome), oracle(&book, &people));
     assert_eq!(remaining(&world, "account").await, 0);
+}
+
+/// A lookup that the quota covers in part gives the matches of that part, says what is left and
+/// when to return, and goes on from there; what was known before is not taken back.
+#[tokio::test]
+async fn what_the_quota_does_not_cover_is_pending_and_comes_later() {
+    let mut rng = seeded("what_the_quota_does_not_cover_is_pending_and_comes_later");
+    let (world, clock) = world(2_048, 2 * ONE_A_SECOND).await;
+    let people: HashMap<_, _> =
+        (0..3_000).filter(|_| rng.next_u32() % 2 == 0).map(|i| (number(i), label(i))).collect();
+    world.register(&people, acquaint_client::Visibility::Discoverable).await;
+    let credential = world.site.credential_until("account", Scope::Discover, u64::MAX);
+    let client = world
+        .client_builder("account")
+        .credentials(StaticCredential::new(credential))
+        .state_store(MemoryStateStore::default())
+        .build()
+        .unwrap();
+    let book = book(0..3_000);
+    let mut known = 0;
+    // Three batches of 1,024, two of which fit at once.
+    let mut now_ms = NOW_MS;
+    let ms = Duration::from_millis;
+    for (elements, wait) in [(2_048, Some(ms(512_000))), (0, Some(ms(1))), (1_024, None)] {
+        let outcome = client.sync(&book, |_| {}).await.unwrap();
+        assert_eq!(outcome.report.elements, elements);
+        let pending = outcome.pending.as_ref();
+        let waited: Vec<usize> = pending.map(|p| p.contacts.clone()).unwrap_or_default();
+        let covered = |(contact, _): &(usize, _)| waited.binary_search(contact).is_err();
+        let expected: Vec<_> = oracle(&book, &people).into_iter().filter(covered).collect();
+        assert_eq!(found(&outcome), expected);
+        assert_eq!(waited.len(), if wait.is_some() { 3_000 - 2_048 } else { 0 });
+        assert!(outcome.changes.left.is_empty() && outcome.matches.len() >= known);
+        known = outcome.matches.len();
+        let retry_after = pending.and_then(|p| p.retry_after);
+        assert_eq!(retry_after, wait);
+        // Once more for nothing, a millisecond too early; then in time.
+        now_ms += if elements == 0 { 1 } else { 511_999 };
+        clock.set_ms(now_ms);
+    }
+    assert_eq!(known, people.len());
+}
+
+/// A class has the quota that the operator gives it, and a new account a part of it.
+#[tokio::test]
+async fn classes_and_ages_have_their_own_quotas() {
+    let clock = Arc::new(ManualClock::at_ms(NOW_MS));
+    let mut site = site(4_096, 0);
+    let quota = &mut site.config.quota;
+    (quota.ramp_days, quota.ramp_start_percent) = (10, 25);
+    let trial = ClassQuota { elements: 8_192, refill_per_day: 0 };
+    quota.classes.insert("7".to_owned(), trial);
+    quota.registrar = Some(RegistrarQuota { elements: 4_096, refill_per_day: 0 });
+    let world = site.start_with_clock(Arc::<ManualClock>::clone(&clock)).await;
+    let now_s = NOW_MS / 1_000;
+    let credential = |account: &str, class, account_since| {
+        let claims = world.site.claims(account, Scope::Discover);
+        let claims = Claims { class, account_since, expires_at: u64::MAX, ..claims };
+        Credential::mint(world.site.keys.newest_credential().unwrap().1, &claims)
+    };
+    let capacity = async |credential: &Credential| {
+        let request = authorized(credential, GetQuotaRequest {});
+        world.discovery().get_quota(request).await.unwrap().into_inner().quota.unwrap().capacity
+    };
+    let five_days = now_s - 5 * 86_400;
+    for (account, class, since, expected) in [
+        ("old", 0, 0, 4_096),
+        ("new", 0, now_s, 1_024),
+        ("young", 0, five_days, 2_560),
+        ("new of a class", 7, now_s, 2_048),
+        ("old of a class", 7, 0, 8_192),
+        ("of no class", 8, 0, 4_096),
+    ] {
+        let credential = credential(account, class, since);
+        assert_eq!(capacity(&credential).await, expected, "{account}");
+        // To the last element, and not one more.
+        for (number, n_elements, granted) in [(1, expected - 1, true), (2, 1, true), (3, 1, false)]
+        {
+            let mut rest = elements(number * 10_000..number * 10_000 + n_elements);
+            while !rest.is_empty() {
+                let batch: Vec<u8> = rest.drain(..rest.len().min(32 * 4_096)).collect();
+                let message = EvaluateRequest { epoch: 1, blinded_elements: batch.into() };
+                let answer = world.discovery().evaluate(authorized(&credential, message)).await;
+                assert_eq!(answer.is_ok(), granted, "{account}");
+            }
+        }
+    }
+    // The new account grows, and has used what it has used.
+    let new = credential("new", 0, now_s);
+    clock.set_ms(NOW_MS + 10 * DAY_MS);
+    let request = authorized(&new, GetQuotaRequest {});
+    let state = world.discovery().get_quota(request).await.unwrap().into_inner().quota.unwrap();
+    assert_eq!((state.capacity, state.remaining), (4_096, 3_072));
+
+    // The registrar's own limit, which the same batch again does not touch.
+    let registrar = world.site.credential_until("back-end", Scope::Register, u64::MAX);
+    for (number, granted) in [(1, true), (1, true), (2, false)] {
+        let message =
+            RegistryServiceEvaluateRequest { epoch: 1, blinded_elements: batch(number, 4_096) };
+        let answer = world.registry().evaluate(authorized(&registrar, message)).await;
+        assert_eq!(answer.is_ok(), granted);
+        if let Err(status) = answer {
+            wait_of(&status);
+        }
+    }
 }
 
 /// Whoever may register anybody learns nothing from evaluating: listing users is not metered.

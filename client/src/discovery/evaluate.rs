@@ -1,6 +1,6 @@
 //! One batch through the OPRF: blinded, evaluated, proven, and only then unblinded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use acquaint_core::{
     identifier::Identifier,
@@ -11,7 +11,7 @@ use acquaint_core::{
 };
 use acquaint_proto::v1;
 
-use super::plan::{self, Batch};
+use super::plan::Batch;
 use crate::{
     address_book::Contact, builder::Core, error::ClientError, outcome::Quota, traffic::Meter,
 };
@@ -33,24 +33,33 @@ pub(super) struct Evaluation {
     pub(super) n_elements: usize,
     pub(super) quota: Option<Quota>,
     pub(super) blinded_sample: Vec<[u8; ELEMENT_BYTES]>,
+    /// The quota did not cover a batch; after which time it would, if the server said so.
+    pub(super) exhausted: Option<Option<Duration>>,
 }
 
 /// One answered batch.
 pub(super) struct Answer {
     contacts: Vec<Evaluated>,
+    /// Of the batch, padding included.
+    elements: usize,
     quota: Option<Quota>,
     blinded_sample: Vec<[u8; ELEMENT_BYTES]>,
 }
 
 impl Evaluation {
-    /// Counts batches that are to be sent.
-    pub(super) fn plan(&mut self, batches: &[Batch]) {
-        self.n_batches += batches.len();
-        self.n_elements += plan::elements(batches);
+    /// Notes that the quota did not cover a batch. Of several refusals the shortest time counts.
+    pub(super) fn exhaust(&mut self, retry_after: Option<Duration>) {
+        let shortest = match (self.exhausted.flatten(), retry_after) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.exhausted = Some(shortest);
     }
 
     /// Counts an answer; gives the contacts in it.
     pub(super) fn add(&mut self, answer: Answer) -> Vec<Evaluated> {
+        self.n_batches += 1;
+        self.n_elements += answer.elements;
         // Answers overtake each other; the quota only falls during a lookup.
         self.quota = match (self.quota, answer.quota) {
             (Some(a), Some(b)) => Some(if b.remaining < a.remaining { b } else { a }),
@@ -110,7 +119,7 @@ pub(super) async fn evaluate_batch(
             )
         })
         .await??;
-    Ok(Answer { contacts, quota, blinded_sample })
+    Ok(Answer { contacts, elements: class, quota, blinded_sample })
 }
 
 fn blind(

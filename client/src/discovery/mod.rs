@@ -19,7 +19,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -27,7 +27,7 @@ use std::{
 use acquaint_core::manifest::VerifiedManifest;
 use futures_util::{
     StreamExt,
-    future::{Either, select},
+    future::{Either, ready, select},
     stream,
 };
 
@@ -35,7 +35,7 @@ use crate::{
     address_book::AddressBook,
     builder::Core,
     error::{ClientError, Misbehavior},
-    outcome::{Match, Progress, SyncOutcome, SyncReport},
+    outcome::{Match, Pending, Progress, SyncOutcome, SyncReport},
     traffic::{Meter, PhaseReport},
 };
 
@@ -92,7 +92,7 @@ impl<'a> Lookup<'a> {
         let mut session = Session::open(self.core).await?;
         let mut evaluation = Evaluation::default();
         let mut n_restarts = 0;
-        let (manifest, matches) = loop {
+        let (manifest, mut matches) = loop {
             let manifest = self.manifest.timed(self.fetch_manifest(&mut session)).await?;
             match self.round(&manifest, &mut session, &mut evaluation).await {
                 Ok(matches) => break (manifest, matches),
@@ -104,12 +104,21 @@ impl<'a> Lookup<'a> {
                 }
             }
         };
-        let changes = session.finish(self.address_book, &matches).await?;
         let newest = manifest.current();
+        let pending = evaluation.exhausted.map(|retry_after| Pending {
+            contacts: session.missing(self.address_book, newest.epoch),
+            retry_after,
+        });
+        if let Some(pending) = &pending {
+            matches.extend(session.remembered(self.address_book, &pending.contacts));
+            matches.sort_unstable_by_key(|found| found.contact);
+        }
+        let changes = session.finish(self.address_book, &matches).await?;
         Ok(SyncOutcome {
             matches,
             head: manifest.head(),
             quota: evaluation.quota,
+            pending,
             changes,
             state_discarded: session.discarded,
             report: SyncReport {
@@ -155,7 +164,7 @@ impl<'a> Lookup<'a> {
         let evaluated = self.evaluate.timed(self.evaluate_all(manifest, &missing, evaluation));
         let got = self.set.timed(wanted.get(&mut holding));
         let (evaluated, got) = match select(pin!(evaluated), pin!(got)).await {
-            // A server that lied, or a quota that is used up: nothing more is asked of it.
+            // A server that lied, or has gone: nothing more is asked of it.
             Either::Left(((evaluated, Err(error)), _)) => (evaluated, Err(error)),
             Either::Left(((evaluated, Ok(())), got)) => (evaluated, got.await),
             // What was evaluated is charged and worth keeping, whatever became of the download.
@@ -191,8 +200,8 @@ impl<'a> Lookup<'a> {
         Ok(manifest)
     }
 
-    /// Evaluates contacts, several batches at a time. Returns those that were, also after an
-    /// error.
+    /// Evaluates contacts, several batches at a time, as far as the quota goes. Returns those that
+    /// were, also after an error.
     async fn evaluate_all(
         &self,
         manifest: &Arc<VerifiedManifest>,
@@ -202,16 +211,15 @@ impl<'a> Lookup<'a> {
         let contacts = self.address_book.contacts();
         let classes = &manifest.policy.padding_classes;
         let batches = plan::plan(missing, classes, &mut rand::rng());
-        let (elements, elements_max) =
-            (plan::elements(&batches) as u64, manifest.policy.quota_elements);
-        if elements > elements_max {
-            let error = ClientError::TooManyContacts { elements, elements_max };
+        if let Err(error) = self.check_room(manifest, plan::elements(&batches) as u64).await {
             return (Vec::new(), Err(error));
         }
-        evaluation.plan(&batches);
+        let exhausted = AtomicBool::new(evaluation.exhausted.is_some());
         // Full capacity at once: growing would leave copies of keys behind.
         let mut evaluated = Vec::with_capacity(missing.len());
         let mut answers = stream::iter(batches)
+            // What is on its way is waited for: it may have been charged.
+            .take_while(|_| ready(!exhausted.load(Relaxed)))
             .map(|batch| {
                 let inputs = evaluate::inputs(&batch, contacts);
                 let (core, meter) = (Arc::clone(self.core), Arc::clone(&self.evaluate.meter));
@@ -223,6 +231,10 @@ impl<'a> Lookup<'a> {
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(answer) => evaluated.extend(evaluation.add(answer)),
+                Err(ClientError::QuotaExhausted { retry_after }) => {
+                    exhausted.store(true, Relaxed);
+                    evaluation.exhaust(retry_after);
+                }
                 Err(error) => {
                     drop(answers);
                     return (evaluated, Err(error));
@@ -233,6 +245,24 @@ impl<'a> Lookup<'a> {
         }
         drop(answers);
         (evaluated, Ok(()))
+    }
+
+    /// Without a memory, a lookup that does not fit the quota would never get further than that: it
+    /// is refused before it costs anything.
+    async fn check_room(
+        &self,
+        manifest: &VerifiedManifest,
+        elements: u64,
+    ) -> Result<(), ClientError> {
+        if self.core.state.is_some() || elements <= manifest.policy.quota_elements {
+            return Ok(());
+        }
+        // The manifest tells the ordinary quota; this account may have another.
+        let elements_max = self.core.quota(&self.evaluate.meter).await?.capacity;
+        if elements <= elements_max {
+            return Ok(());
+        }
+        Err(ClientError::TooManyContacts { elements, elements_max })
     }
 }
 

@@ -167,6 +167,13 @@ impl Session {
         evaluated
     }
 
+    /// What the last lookup said of contacts, given by position.
+    pub(super) fn remembered(&self, book: &AddressBook, contacts: &[usize]) -> Vec<Match> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let is_asked = |found: &Match| contacts.binary_search(&found.contact).is_ok();
+        state.matches(book).into_iter().filter(is_asked).collect()
+    }
+
     /// Reads what is held of an epoch from the saved state, once.
     ///
     /// # Errors
