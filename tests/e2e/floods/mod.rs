@@ -23,7 +23,7 @@ use std::{
 };
 
 use acquaint_core::limits::BATCH_ELEMENTS_MAX;
-use acquaint_proto::v1::RegisterRequest;
+use acquaint_proto::v1::{PublishRequest, RegisterRequest};
 use tokio::time::sleep;
 use tokio_stream::StreamExt as _;
 
@@ -43,8 +43,10 @@ use crate::{
 /// is only printed for them.
 const NOT_YET_WITHSTOOD: [Attack; 0] = [];
 
-/// How the server is configured, besides the defaults: accounts may attack without end.
-const CONFIGURATION: [(&str, &str); 3] = [
+/// How the server is configured, besides the defaults: accounts may attack without end, and all
+/// entries are published at once, as one snapshot.
+const CONFIGURATION: [(&str, &str); 4] = [
+    ("ACQUAINT__PUBLICATION__DELAY_MS", "3600000"),
     ("ACQUAINT__QUOTA__ELEMENTS", "1000000000"),
     ("ACQUAINT__QUOTA__REFILL_PER_DAY", "1000000000"),
     ("RUST_LOG", "warn"),
@@ -101,11 +103,9 @@ impl Field {
     async fn prepare(site: &Installation, server: &Serving<'_>, scale: Scale) -> Self {
         register(site, server, scale.entries()).await;
         let honest = Arc::new(Honest::new(site, server).await);
-        let mut manifest = honest.manifest().await;
-        while manifest.current().snapshot.members != scale.entries() {
-            sleep(SAMPLE).await;
-            manifest = honest.manifest().await;
-        }
+        server.admin().await.publish(PublishRequest {}).await.unwrap();
+        let manifest = honest.manifest().await;
+        assert_eq!(manifest.current().snapshot.members, scale.entries());
         let accounts = Attack::LargeBatches.load(scale).connections;
         let mint = |i| site.mint(&format!("attacker {i}"), "discover", "6h");
         let credentials: Vec<String> = (0..accounts).map(mint).collect();
