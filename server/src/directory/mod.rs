@@ -4,6 +4,7 @@
 //! calls it has been admitted.
 
 mod batch;
+mod changes;
 mod files;
 mod line;
 mod lineage;
@@ -22,15 +23,14 @@ use std::{fmt, sync::Arc};
 use acquaint_core::{
     keys::RowError,
     manifest::{Policy, TenantName},
-    oprf::{self, ElementError, OprfElement},
+    oprf::{self, ElementError},
     set::OverlayError,
 };
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use self::{
-    lines::{Lines, Parts, check_room},
+    lines::{Lines, Parts},
     opening::LineMaker,
     publication::Press,
     rotation::Turns,
@@ -44,6 +44,7 @@ use crate::{
 };
 
 pub use batch::{Batch, EpochKey};
+pub use changes::Entries;
 pub use files::Listing;
 pub use line::CompactionPolicy;
 pub use lineage::Step;
@@ -68,16 +69,6 @@ pub struct Directory {
     clock: Arc<dyn Clock>,
     published: ArcSwap<Published>,
     changed: Notify,
-}
-
-/// Entries to register: parallel arrays as they came over the wire.
-pub struct Entries {
-    /// OPRF outputs, 32 bytes each.
-    pub elements: Bytes,
-    /// Labels, 16 bytes each.
-    pub labels: Bytes,
-    /// Keep, but do not publish.
-    pub hidden: bool,
 }
 
 /// Why the directory did not do what it was asked.
@@ -208,42 +199,6 @@ impl Directory {
         lines.live().len() > 1 && lines.newest().epoch == epoch
     }
 
-    /// Stores entries of an epoch durably, all or none; known elements get the new label and
-    /// visibility. During a rotation they are stored under both epochs.
-    ///
-    /// # Errors
-    /// [`DirectoryError`]; nothing of these entries is stored then, as far as anyone was told.
-    pub async fn register(
-        &self,
-        reservation: &Reservation,
-        epoch: u32,
-        entries: Entries,
-    ) -> Result<Applied, DirectoryError> {
-        let _turn = self.turns.take().await;
-        let lines = self.lines.load_full();
-        let parts = reservation.run(move || lines.puts(epoch, &entries.parse()?)).await??;
-        check_room(&*self.store, &parts, self.entries_max)?;
-        self.apply(parts).await
-    }
-
-    /// Removes entries of an epoch durably, all or none; unknown elements are passed over. During
-    /// a rotation they are removed from both epochs.
-    ///
-    /// # Errors
-    /// [`DirectoryError`]; nothing is removed then, as far as anyone was told.
-    pub async fn unregister(
-        &self,
-        reservation: &Reservation,
-        epoch: u32,
-        elements: Bytes,
-    ) -> Result<Applied, DirectoryError> {
-        let _turn = self.turns.take().await;
-        let lines = self.lines.load_full();
-        let removals = move || lines.removals(epoch, &OprfElement::parse_batch(&elements)?);
-        let parts = reservation.run(removals).await??;
-        self.apply(parts).await
-    }
-
     /// Entries of the newest epoch that is served, hidden ones included.
     ///
     /// # Errors
@@ -323,11 +278,5 @@ impl fmt::Debug for Directory {
             .field("tenant", &self.press.tenant)
             .field("epoch", &self.epoch())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Entries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entries({} bytes REDACTED)", self.elements.len())
     }
 }

@@ -8,14 +8,12 @@ use std::{
 
 use acquaint_core::{
     keys::{Row, RowError, Vault},
-    limits::LABEL_BYTES,
     oprf::{OprfElement, RotationFactor},
     set::{Entry, Record, Universe},
-    tag::Label,
 };
 use rayon::prelude::*;
 
-use super::{DirectoryError, Entries, timeline::RecordChange};
+use super::{DirectoryError, timeline::RecordChange};
 use crate::store::{Change, CopiedRow, Handle, Head, History, Store};
 
 /// Rows of a scan that are opened together: enough for every thread, little memory.
@@ -38,26 +36,6 @@ pub fn record(epoch: u32, row: &Row) -> Option<Record> {
         let sealed_label = row.element.label_key().seal(&tag, epoch, &row.label).0;
         Record { tag: tag.expose_u64(), sealed_label }
     })
-}
-
-impl Entries {
-    /// Reads elements and labels.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Element`], [`DirectoryError::LabelLength`].
-    pub(super) fn parse(&self) -> Result<Vec<Row>, DirectoryError> {
-        let elements = OprfElement::parse_batch(&self.elements)?;
-        let (labels, rest) = self.labels.as_chunks::<LABEL_BYTES>();
-        if labels.len() != elements.len() || !rest.is_empty() {
-            return Err(DirectoryError::LabelLength);
-        }
-        let row = |(element, label): (OprfElement, &[u8; LABEL_BYTES])| Row {
-            element,
-            label: Label(*label),
-            hidden: self.hidden,
-        };
-        Ok(elements.into_iter().zip(labels).map(row).collect())
-    }
 }
 
 impl Rows {
