@@ -1,4 +1,4 @@
-//! What attacks there are and how heavy: D1 to D6 of the assurance plan, for two cores.
+//! What attacks there are and how heavy, for two cores.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Attacks on a server while an honest client keeps working: D1 to D6 of the assurance plan.
+//! Attacks on a server while an honest client keeps working (D1 to D6).
 //!
 //! The server and the attackers are processes of their own. What is asserted is that honest
 //! answers are right, that fewer than one in a hundred fail after the repetitions of the SDK, that
