@@ -103,7 +103,7 @@ impl Field {
     async fn prepare(site: &Installation, server: &Serving<'_>, scale: Scale) -> Self {
         register(site, server, scale.entries()).await;
         let honest = Arc::new(Honest::new(site, server).await);
-        server.admin().await.publish(PublishRequest {}).await.unwrap();
+        server.admin().await.publish(PublishRequest::default()).await.unwrap();
         let manifest = honest.manifest().await;
         assert_eq!(manifest.current().snapshot.members, scale.entries());
         let accounts = Attack::LargeBatches.load(scale).connections;
