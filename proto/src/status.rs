@@ -155,6 +155,11 @@ impl Refusal {
     pub const fn reason(&self) -> Reason {
         self.reason
     }
+
+    /// How long the caller is told to wait, exactly; `None` if no waiting helps.
+    pub const fn delay(&self) -> Option<Duration> {
+        self.retry_after
+    }
 }
 
 impl From<Reason> for Refusal {

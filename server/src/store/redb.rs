@@ -52,6 +52,25 @@ impl RedbStore {
         Self::with_opener(&path, opener, key_check, Pacing::DEFAULT)
     }
 
+    /// A new store in memory, for simulations and measurements: it does what the one in a file does,
+    /// except that nothing outlives it. It never comes back after a failure, because it would come
+    /// back empty, and every quota with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the system starts no thread.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let path = Path::new("memory");
+        let database =
+            guarded(connection::create_in_memory).map_err(|fault| fault.reading(path))?;
+        let only_one = Mutex::new(Some(database));
+        let opener = move || {
+            let database = only_one.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(database.ok_or(StoreError::Closed)?)
+        };
+        let key_check = connection::KEY_CHECK_IN_MEMORY;
+        Self::with_opener(path, Box::new(opener), key_check, Pacing::DEFAULT)
+    }
+
     /// Opens whatever `opener` yields; `path` is for messages.
     pub(super) fn with_opener(
         path: &Path,

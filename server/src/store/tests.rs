@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod figures;
 mod killed;
+mod memory;
 mod migration;
 mod redb_file;
 
