@@ -27,7 +27,7 @@ pub(crate) struct TenantArguments {
 
     /// The tenant; needed only if the configuration has several.
     #[arg(long, value_name = "NAME", env = "ACQUAINT_TENANT")]
-    tenant: Option<TenantName>,
+    pub(crate) tenant: Option<TenantName>,
 }
 
 impl TenantArguments {

@@ -71,6 +71,8 @@ enum Command {
     Tenant(commands::tenant::Command),
     /// Show what does the arithmetic here, and check a configuration.
     Selfcheck(commands::selfcheck::Arguments),
+    // Explained where its arguments are: a line here would take the place of the long help there.
+    SimulateEnumeration(commands::simulate::Arguments),
 }
 
 /// Exit code for arguments that cannot be understood, as clap has it.
@@ -127,6 +129,9 @@ fn run(command: Command, format: Format) -> anyhow::Result<Outcome> {
         Command::Tenant(command) => commands::tenant::run(&command, format),
         Command::Selfcheck(arguments) => commands::selfcheck::run(&arguments, format),
         Command::Demo(arguments) => on_runtime(demo::run(arguments, format)),
+        Command::SimulateEnumeration(arguments) => {
+            on_runtime(commands::simulate::run(arguments, format))
+        }
         Command::Serve(arguments) => on_runtime(commands::serve::run(arguments, format)),
         Command::Key(command) => on_runtime(commands::key::run(command, format)),
         Command::Registry(command) => on_runtime(commands::registry::run(command, format)),

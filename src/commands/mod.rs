@@ -8,4 +8,5 @@ pub(crate) mod publish;
 pub(crate) mod registry;
 pub(crate) mod selfcheck;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 pub(crate) mod tenant;

@@ -29,6 +29,7 @@ mod lying;
 mod process;
 mod quota;
 mod rotation;
+mod simulate;
 mod static_files;
 mod sync;
 mod tenants;
