@@ -1,6 +1,10 @@
 //! How the client commands find and trust a server.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use acquaint_client::{Builder, Credential, ManifestPin, StaticCredential};
 use anyhow::Context as _;
@@ -32,6 +36,15 @@ pub(crate) struct ServerArguments {
     #[arg(long, value_name = "FILE", env = "ACQUAINT_CREDENTIAL_FILE")]
     credential_file: PathBuf,
 
+    /// A client certificate (PEM, the chain, its own first) for a server that asks registrars for
+    /// one; with --client-key.
+    #[arg(long, value_name = "FILE", requires = "client_key", env = "ACQUAINT_CLIENT_CERTIFICATE")]
+    client_certificate: Option<PathBuf>,
+
+    /// The private key of that certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "client_certificate", env = "ACQUAINT_CLIENT_KEY")]
+    client_key: Option<PathBuf>,
+
     /// Seconds after which a server that does not answer is given up. A download or registration
     /// that makes progress starts the time over.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, env = "ACQUAINT_TIMEOUT")]
@@ -47,19 +60,21 @@ impl ServerArguments {
             .credentials(self.credential()?)
             .retry_time_max(timeout)
             .request_timeout(timeout.clamp(Duration::from_secs(1), REQUEST_TIMEOUT_MAX));
-        Ok(match self.trust_root()? {
+        let builder = match self.trust_root()? {
             Some(root) => builder.trust_root_pem(root),
             None => builder,
+        };
+        Ok(match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => {
+                builder.client_identity_pem(read(certificate)?, read(key)?)
+            }
+            _ => builder,
         })
     }
 
     /// The extra root to trust, if one was named.
     fn trust_root(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        let read = |path: &PathBuf| {
-            fs::read(path)
-                .with_context(|| format!("cannot read the certificate {}", path.display()))
-        };
-        self.ca.as_ref().map(read).transpose()
+        self.ca.as_deref().map(read).transpose()
     }
 
     /// The credential.
@@ -78,4 +93,8 @@ impl ServerArguments {
         );
         Ok(StaticCredential::new(Credential::from_text(&text)))
     }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read the certificate file {}", path.display()))
 }

@@ -359,3 +359,42 @@ async fn calls_past_the_limits_are_shed() {
     world.discovery().get_quota(world.asks("account", GetQuotaRequest {})).await.unwrap();
     world.stop_cut_off().await;
 }
+
+/// What one account holds keeps nobody else out, and neither do many connections of one account.
+#[tokio::test]
+async fn an_account_holds_a_few_places_and_no_more() {
+    let mut site = Site::new();
+    site.config.transport.connections_per_account = 2;
+    site.config.transport.calls_per_account = 1;
+    let world = with_users(site).await;
+    let own = world.channel();
+    get_quota(&world, own.clone()).await.unwrap();
+    let second = world.channel();
+    get_quota(&world, second.clone()).await.unwrap();
+    // Its third connection gets no answer but one, and its first two go on.
+    let status = get_quota(&world, world.channel()).await.unwrap_err();
+    assert_eq!(Received::from(&status).reason, Some(Reason::QueueFull));
+    get_quota(&world, own.clone()).await.unwrap();
+    looks_up(&world, "another").await;
+
+    // One call that waits for the rest of its message is all that it may have.
+    let credential = world.site.credential("account", Scope::Discover);
+    let mut grpc = Grpc::new(second);
+    grpc.ready().await.unwrap();
+    let request = authorized(&credential, stream::pending::<Bytes>());
+    let path = Method::DiscoveryEvaluate.path().parse().unwrap();
+    let waiting = tokio::spawn(async move { grpc.streaming(request, path, Raw).await.map(|_| ()) });
+    let shed = async {
+        loop {
+            match get_quota(&world, own.clone()).await {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(status) => return status,
+            }
+        }
+    };
+    let status = timeout(PATIENCE, shed).await.unwrap();
+    assert_eq!(Received::from(&status).reason, Some(Reason::QueueFull));
+    looks_up(&world, "another").await;
+    waiting.abort();
+    world.stop().await;
+}

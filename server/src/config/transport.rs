@@ -16,10 +16,16 @@ pub struct Transport {
     /// Connections that have not made an admitted call yet. Past it, the one that has waited
     /// longest gives way to a new one.
     pub connections_on_probation: usize,
+    /// Connections at a time that made their first admitted call in the name of one account.
+    pub connections_per_account: usize,
     /// Calls that wait for their answer at a time. Past it, calls are refused with a delay.
     pub calls: usize,
     /// Answers that are being streamed at a time. Past it, calls are refused with a delay.
     pub streams: usize,
+    /// Calls of one account that wait for their answer at a time.
+    pub calls_per_account: usize,
+    /// Answers to one account that are being streamed at a time.
+    pub streams_per_account: usize,
     /// Calls at a time on one connection.
     pub calls_per_connection: u32,
     /// Control frames (PING, SETTINGS, RST_STREAM, CONTINUATION and the like, empty DATA) that a
@@ -55,8 +61,11 @@ impl Default for Transport {
             connections: 4_096,
             connections_per_network: 512,
             connections_on_probation: 1_024,
+            connections_per_account: 16,
             calls: 1_024,
             streams: 1_024,
+            calls_per_account: 64,
+            streams_per_account: 16,
             calls_per_connection: 64,
             control_frames_per_s: 100,
             timeouts: Timeouts::default(),

@@ -19,11 +19,11 @@ use acquaint_proto::{
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{DELTA_COST_ELEMENTS, directory_refusal, evaluator_refusal, watch::watched};
+use super::{directory_refusal, reserve_for_delta, watch::watched};
 use crate::{
     admission::Admitted,
     directory::{KeyPhase, Listing, Phase},
-    evaluator::{Evaluator, Reservation},
+    evaluator::Evaluator,
     tenant::{Tenant, Tenants},
 };
 
@@ -49,10 +49,6 @@ impl AdminRpc {
     fn tenant<T>(&self, request: &Request<T>, named: &str) -> Result<Arc<Tenant>, Refusal> {
         Admitted::administered(request, &self.tenants, named)
     }
-}
-
-fn reserve(tenant: &Tenant) -> Result<Reservation, Refusal> {
-    tenant.evaluator().reserve(DELTA_COST_ELEMENTS).map_err(|error| evaluator_refusal(&error))
 }
 
 /// A listing in messages: the manifest first, then the names.
@@ -105,7 +101,7 @@ impl AdminService for AdminRpc {
             let version =
                 |PublishedVersion { snapshot, version }| DirectoryVersion { snapshot, version };
             let exported: Vec<_> = request.into_inner().exported.into_iter().map(version).collect();
-            let listing = tenant.directory().list(&reserve(&tenant)?, &exported).await;
+            let listing = tenant.directory().list(&reserve_for_delta(&tenant)?, &exported).await;
             let listing = listing
                 .map_err(|error| directory_refusal(&error, "exported"))?
                 .ok_or_else(|| Refusal::new(Reason::SnapshotUnknown))?;
@@ -125,7 +121,7 @@ impl AdminService for AdminRpc {
             let tenant = self.tenant(&request, &request.get_ref().tenant)?;
             let unknown = || Refusal::new(Reason::SnapshotUnknown).field("name");
             let name: FileName = request.into_inner().name.parse().map_err(|_| unknown())?;
-            let file = tenant.directory().file(&reserve(&tenant)?, name).await;
+            let file = tenant.directory().file(&reserve_for_delta(&tenant)?, name).await;
             let file =
                 file.map_err(|error| directory_refusal(&error, "name"))?.ok_or_else(unknown)?;
             let pieces = (0..file.len()).step_by(CHUNK_BYTES).map(move |start| {

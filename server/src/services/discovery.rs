@@ -16,7 +16,7 @@ use acquaint_proto::{
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{DELTA_COST_ELEMENTS, directory_refusal, reserve, watch::watched};
+use super::{directory_refusal, reserve, reserve_for_delta, watch::watched};
 use crate::{
     admission::{Admitted, Allowance},
     directory::{
@@ -84,9 +84,8 @@ async fn steps(tenant: &Tenant, request: &FetchDeltaRequest) -> Result<Arc<[Step
     let from = (request.snapshot, request.version);
     let to = (request.to_snapshot, request.to_version);
     let refused = |error| directory_refusal(&error, "version");
-    // A small price for some milliseconds of work, so that a flood of these is shed as well.
-    let reservation =
-        tenant.evaluator().reserve(DELTA_COST_ELEMENTS).map_err(|e| refused(e.into()))?;
+    // A price in proportion to the work, so that a flood of these is shed as well.
+    let reservation = reserve_for_delta(tenant)?;
     let steps = tenant.directory().steps(&reservation, from, to).await.map_err(refused)?;
     steps.ok_or_else(|| Refusal::new(Reason::SnapshotUnknown).field("version"))
 }

@@ -17,10 +17,14 @@ use crate::{
     directory::DirectoryError,
     evaluator::{Evaluator, EvaluatorError, Reservation},
     store::StoreError,
+    tenant::Tenant,
 };
 
-/// Room in the evaluator's queue that the making of a delta takes, in elements.
+/// Room in the evaluator's queue that the making of a delta takes, in elements: at least so much,
+/// and one more for so many entries of the overlay, which it reads. Up to the largest batch: then
+/// it has to wait like one.
 const DELTA_COST_ELEMENTS: u32 = 64;
+const ENTRIES_PER_ELEMENT: u64 = 256;
 
 /// Reserves room for the elements of a packed field, after a look at its length: what is refused
 /// here has cost nothing.
@@ -36,6 +40,17 @@ fn reserve(
     }
     let n_elements = u32::try_from(n_elements).expect("at most BATCH_ELEMENTS_MAX");
     evaluator.reserve(n_elements).map_err(|error| evaluator_refusal(&error))
+}
+
+/// Reserves room for the making of a delta.
+fn reserve_for_delta(tenant: &Tenant) -> Result<Reservation, Refusal> {
+    let published = tenant.directory().published();
+    let overlay = &published.manifest.current().overlay;
+    let entries = (overlay.removed + overlay.added) / ENTRIES_PER_ELEMENT;
+    let largest = u64::try_from(BATCH_ELEMENTS_MAX).unwrap_or(u64::MAX);
+    let cost = entries.saturating_add(DELTA_COST_ELEMENTS.into()).min(largest);
+    let cost = u32::try_from(cost).expect("at most BATCH_ELEMENTS_MAX");
+    tenant.evaluator().reserve(cost).map_err(|error| evaluator_refusal(&error))
 }
 
 fn evaluator_refusal(error: &EvaluatorError) -> Refusal {

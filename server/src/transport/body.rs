@@ -9,7 +9,13 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::activity::{Activity, OpenCall};
+use super::{
+    accounts::Held,
+    activity::{Activity, OpenCall},
+};
+
+/// A place among the streams of all, and among those of an account if it is one's.
+pub(super) type StreamPlace = (OwnedSemaphorePermit, Option<Held>);
 
 /// What comes from a client.
 pub(super) struct Heard<B> {
@@ -22,7 +28,7 @@ pub(super) struct Heard<B> {
 pub(super) struct Taken<B> {
     body: B,
     call: OpenCall,
-    _stream: Option<OwnedSemaphorePermit>,
+    _stream: Option<StreamPlace>,
 }
 
 impl<B> Heard<B> {
@@ -32,7 +38,7 @@ impl<B> Heard<B> {
 }
 
 impl<B> Taken<B> {
-    pub(super) const fn new(body: B, call: OpenCall, stream: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) const fn new(body: B, call: OpenCall, stream: Option<StreamPlace>) -> Self {
         Self { body, call, _stream: stream }
     }
 }

@@ -1,6 +1,10 @@
 //! One connection: HTTP/2, watched over.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use acquaint_proto::{Method, Reason, Refusal};
 use http::{HeaderMap, Request, Response};
@@ -8,6 +12,7 @@ use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::SemaphorePermit,
     time::{Instant, interval_at, timeout},
 };
 use tonic::{Status, body::Body};
@@ -15,13 +20,14 @@ use tower::Service as _;
 
 use super::{
     Counted,
+    accounts::{Held, Kind},
     activity::{Activity, Verdict},
-    body::{Heard, Taken},
+    body::{Heard, StreamPlace, Taken},
     frames::{Budget, Metered},
     hub::{Hub, Seat},
     listener::Entry,
 };
-use crate::admission::Peer;
+use crate::admission::{Admitted, Peer};
 
 /// How often a connection is looked at. Timeouts are exact to this.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -54,6 +60,14 @@ struct Calls {
     peer: Peer,
     activity: Arc<Activity>,
     budget: Arc<Budget>,
+    /// The connection's place among those of the account that made its first admitted call.
+    account: OnceLock<Held>,
+}
+
+/// What a call takes: a place until its answer begins, and one more until a stream ends.
+struct Room<'a> {
+    call: (SemaphorePermit<'a>, Option<Held>),
+    stream: Option<StreamPlace>,
 }
 
 /// Serves a connection to its end.
@@ -71,6 +85,7 @@ where
         peer,
         activity: Arc::clone(&activity),
         budget: Arc::clone(&budget),
+        account: OnceLock::new(),
     });
     let service = service_fn(move |request| {
         let calls = Arc::clone(&calls);
@@ -133,15 +148,12 @@ impl Calls {
                 return status.into_http();
             }
         };
-        if admitted.is_known() {
-            self.activity.prove();
-            self.seat.place.prove();
-        }
         let streams = Method::of_path(path).is_some_and(Method::streams_answer);
-        let stream = streams.then(|| Arc::clone(&self.hub.streams).try_acquire_owned());
-        let (Ok(_room), Ok(stream)) = (self.hub.calls.try_acquire(), stream.transpose()) else {
+        let Some(room) = self.room(&admitted, streams) else {
             return self.shed(Counted::Shed, Reason::QueueFull);
         };
+        // Until the head of the answer, and until its end.
+        let Room { call: _place, stream } = room;
         let at_most = call_timeout(request.headers(), self.hub.limits.timeouts.call());
         let mut request = request.map(|body| Heard::new(body, Arc::clone(&self.activity)));
         request.extensions_mut().insert(admitted);
@@ -149,6 +161,37 @@ impl Calls {
             Ok(Ok(response)) => response.map(|body| Body::new(Taken::new(body, call, stream))),
             Err(_) => self.shed(Counted::CallTimeout, Reason::RequestTimeout),
         }
+    }
+
+    /// Room for a call, and for its stream if it answers with one. With the first one the connection
+    /// has shown that it is of use, and counts as its account's.
+    fn room(&self, admitted: &Admitted, streams: bool) -> Option<Room<'_>> {
+        if self.account.get().is_none()
+            && let Some(connection) = self.own(admitted, Kind::Connection)?
+        {
+            // Another call of this connection may have been first.
+            drop(self.account.set(connection));
+        }
+        if admitted.is_known() {
+            self.activity.prove();
+            self.seat.place.prove();
+        }
+        let call = (self.hub.calls.try_acquire().ok()?, self.own(admitted, Kind::Call)?);
+        let stream = match streams {
+            true => {
+                let place = Arc::clone(&self.hub.streams).try_acquire_owned().ok()?;
+                Some((place, self.own(admitted, Kind::Stream)?))
+            }
+            false => None,
+        };
+        Some(Room { call, stream })
+    }
+
+    /// A place on the side of the caller's account, nothing for a caller without one; `None` if the
+    /// account has all that it may have.
+    fn own(&self, admitted: &Admitted, kind: Kind) -> Option<Option<Held>> {
+        let Admitted::Holder(_, holder) = admitted else { return Some(None) };
+        self.hub.accounts.take(holder, kind).map(Some)
     }
 
     fn shed(&self, what: Counted, reason: Reason) -> Response<Body> {

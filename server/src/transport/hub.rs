@@ -20,6 +20,7 @@ use tonic::Code;
 
 use super::{
     Counted,
+    accounts::Accounts,
     census::{Census, Counting},
     counters::Counters,
     probation::{Place, Probation},
@@ -35,6 +36,7 @@ pub(crate) struct Hub {
     pub(super) limits: Transport,
     census: Arc<Census>,
     probation: Arc<Probation>,
+    pub(super) accounts: Arc<Accounts>,
     counters: Counters,
     refusals: LogBudget,
     pub(super) calls: Semaphore,
@@ -78,6 +80,7 @@ impl Hub {
             limits,
             census: Census::new(limits.connections, limits.connections_per_network),
             probation: Probation::new(limits.connections_on_probation),
+            accounts: Accounts::new(&limits),
             counters: Counters::default(),
             refusals: LogBudget::default(),
             calls: Semaphore::new(limits.calls),

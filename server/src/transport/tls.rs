@@ -13,7 +13,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
-    server::{ProducesTickets, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
@@ -37,7 +37,6 @@ pub(crate) struct TlsFiles {
 /// The TLS of a port. Connections keep what they were made with; new ones get what is newest.
 pub(crate) struct TlsPort {
     files: TlsFiles,
-    tickets: Arc<dyn ProducesTickets>,
     current: ArcSwap<Material>,
 }
 
@@ -63,9 +62,8 @@ impl TlsPort {
     /// # Errors
     /// [`ServerError::TlsFile`], [`ServerError::TlsIdentity`], [`ServerError::Authorities`].
     pub(crate) fn open(files: TlsFiles) -> Result<Self, ServerError> {
-        let tickets = ring::Ticketer::new().map_err(|_| ServerError::TlsIdentity)?;
-        let current = Material::of(files.read()?, &files, &tickets)?;
-        Ok(Self { files, tickets, current: ArcSwap::from_pointee(current) })
+        let current = Material::of(files.read()?, &files)?;
+        Ok(Self { files, current: ArcSwap::from_pointee(current) })
     }
 
     /// Reads the files again; whether anything changed. What is served stays as it is if the files
@@ -78,7 +76,7 @@ impl TlsPort {
         if read == self.current.load().read {
             return Ok(false);
         }
-        self.current.store(Arc::new(Material::of(read, &self.files, &self.tickets)?));
+        self.current.store(Arc::new(Material::of(read, &self.files)?));
         Ok(true)
     }
 
@@ -115,11 +113,7 @@ impl TlsFiles {
 }
 
 impl Material {
-    fn of(
-        read: Contents,
-        files: &TlsFiles,
-        tickets: &Arc<dyn ProducesTickets>,
-    ) -> Result<Self, ServerError> {
+    fn of(read: Contents, files: &TlsFiles) -> Result<Self, ServerError> {
         let provider = Arc::new(ring::default_provider());
         let identity = identity(&read, &provider)?;
         let mut registrars = BTreeMap::new();
@@ -138,7 +132,8 @@ impl Material {
         let mut config =
             builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(identity)));
         config.alpn_protocols = vec![b"h2".to_vec()];
-        config.ticketer = Arc::clone(tickets);
+        // New with everything else: a session that was begun under other authorities is not resumed.
+        config.ticketer = ring::Ticketer::new().map_err(|_| ServerError::TlsIdentity)?;
         Ok(Self { read, config: Arc::new(config), registrars })
     }
 }

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 use super::{BUCKET_BYTES, Bucket, QuotaPolicy, QuotaState, Shortfall, UNITS, USED_MAX};
 
@@ -91,7 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Runs bucket and model side by side.
-fn follow(steps: Vec<Step>) -> Result<(), TestCaseError> {
+fn follow(steps: impl IntoIterator<Item = Step>) -> Result<(), TestCaseError> {
     let (mut bucket, mut policy, mut now_ms) = (Bucket::default(), POLICY, 30_000 * DAY_MS);
     let mut model = Model { used: Fraction::new(0, 1), latest_ms: 0 };
     for step in steps {
@@ -141,6 +142,27 @@ fn compare(
     prop_assert_eq!(used_in(seconds), Fraction::new(0, 1));
     prop_assert!(seconds == 0 || used_in(seconds - 1).numerator > 0);
     Ok(())
+}
+
+/// T2: one account over a long life, a million operations on one bucket.
+#[test]
+fn a_million_operations_agree_with_the_rational_model() {
+    let seed = std::env::var("ACQUAINT_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seed = seed.unwrap_or_else(rand::random);
+    println!("a_million_operations: ACQUAINT_TEST_SEED={seed}");
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let steps = std::iter::repeat_with(|| match rng.random_range(0..20) {
+        0..10 => Step::Charge(rng.random_range(0..3_000)),
+        10..14 => Step::Pass(rng.random_range(0..100)),
+        14..18 => Step::Pass(rng.random_range(0..2 * DAY_MS)),
+        18 => Step::Reload,
+        _ if rng.random_bool(0.5) => Step::Back(rng.random_range(0..DAY_MS)),
+        _ => Step::Policy(QuotaPolicy {
+            capacity: rng.random_range(0..6_000),
+            refill_per_day: rng.random_range(0..3_000),
+        }),
+    });
+    follow(steps.take(1_000_000)).unwrap();
 }
 
 proptest! {
