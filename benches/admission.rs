@@ -43,7 +43,9 @@ use acquaint_core::{
     limits::ELEMENT_BYTES,
 };
 use acquaint_server::{
-    admission::{Admitted, Door, Gate, Peer, Quotas, access::Entrance, bucket::QuotaPolicy},
+    admission::{
+        Admitted, Charged, Door, Gate, Peer, Quotas, access::Entrance, bucket::QuotaPolicy,
+    },
     clock::{ManualClock, SystemClock},
     keystore::Keys,
     serve::Server,
@@ -108,6 +110,7 @@ struct Bench {
     door: Door,
     headers: HeaderMap,
     batch: Bytes,
+    charged: Charged,
     memory: Charger,
     disk: Charger,
     _server: Server,
@@ -141,12 +144,14 @@ impl Bench {
         let credential = site.credential("alice", Scope::Discover);
         let value = format!("Bearer {}", credential.expose_text()).parse().unwrap();
         headers.insert(AUTHORIZATION, value);
+        let charged = runtime.block_on(memory.charge());
         Self {
             runtime,
             tenant: tenants.only().unwrap(),
             door: door(&site, tenants),
             headers,
             batch: world::elements(0..BATCH as u64).into(),
+            charged,
             memory,
             disk,
             _server: server,
@@ -160,7 +165,7 @@ impl Bench {
         let reservation = self.tenant.evaluator().reserve(BATCH as u32).unwrap();
         let key = directory.key(EPOCH).unwrap();
         let batch = directory.parse_batch(&reservation, self.batch.clone()).await.unwrap();
-        let evaluation = directory.evaluate(&reservation, key, batch).await.unwrap();
+        let evaluation = directory.evaluate(&reservation, key, batch, &self.charged).await.unwrap();
         assert!(evaluation.proof.is_some());
         black_box(evaluation);
     }
@@ -259,14 +264,16 @@ impl Charger {
         join_all((0..at_a_time).map(|_| self.charge())).await;
     }
 
-    async fn charge(&self) {
+    async fn charge(&self) -> Charged {
         let n = self.n_charges.fetch_add(1, Ordering::Relaxed);
         self.clock.set_ms(n * PACE_MS);
         let mut elements = [0; BATCH * ELEMENT_BYTES];
         elements[..8].copy_from_slice(&n.to_be_bytes());
         let account = &self.accounts[n as usize % ACCOUNTS];
         let charged = self.gate.charge(account, (EPOCH, false), &elements, BATCH as u64).await;
-        assert_eq!(charged.unwrap().elements, BATCH as u64);
+        let charged = charged.unwrap();
+        assert_eq!(charged.elements(), BATCH as u64);
+        charged
     }
 }
 

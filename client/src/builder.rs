@@ -22,7 +22,8 @@ use crate::{
 /// next batch is blinded.
 const IN_FLIGHT_DEFAULT: usize = 4;
 
-/// A server works on 32 calls of a connection at a time: more would only wait there.
+/// A server works on some calls of a connection at a time, and on some of an account: more would
+/// only wait there.
 const IN_FLIGHT_MAX: usize = 32;
 
 const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);

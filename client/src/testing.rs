@@ -69,6 +69,8 @@ pub(crate) struct Fake {
     pub(crate) lie: Mutex<Lie>,
     /// Refusals of evaluations, before the first that is answered.
     pub(crate) refusals: Mutex<VecDeque<Reason>>,
+    /// What `GetQuota` tells.
+    pub(crate) quota: Mutex<u64>,
     /// Streams that break after one message, or one acknowledgment.
     pub(crate) n_breaks: AtomicUsize,
     /// Evaluated requests, in the order of arrival.
@@ -111,6 +113,7 @@ impl Fake {
             published,
             lie: Mutex::default(),
             refusals: Mutex::default(),
+            quota: Mutex::new(1 << 20),
             n_breaks: AtomicUsize::new(0),
             evaluated: Mutex::default(),
             n_label_bytes: AtomicUsize::new(0),

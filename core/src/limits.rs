@@ -132,6 +132,9 @@ pub const CHUNK_BYTES: usize = 128 * 1_024;
 /// The largest is a registration chunk (elements and labels) or an evaluated batch with proof.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
+/// Length of one request in bytes to the rpcs that anybody may call: health and reflection.
+pub const OPEN_REQUEST_BYTES_MAX: usize = 4 * 1_024;
+
 /// Length of one request to `DiscoveryService` in bytes: the largest batch, and what is around it.
 ///
 /// Room for a message is made as soon as its length is declared, so clients are given no more than

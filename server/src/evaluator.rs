@@ -8,7 +8,7 @@
 //! A part of the queue is kept from batches larger than any lookup: however many of the largest
 //! come, lookups find room.
 //!
-//! Jobs run in the order of their [deadlines](queue), which grow with what was reserved. A job
+//! Jobs run in the order of their deadlines (`queue`), which grow with what was reserved. A job
 //! that runs is not interrupted, so long work comes in [slices](Reservation::run_all).
 //!
 //! Publication has a pool of its own: building a snapshot takes seconds and must neither wait
@@ -48,7 +48,13 @@ const LOOKUPS_SHARE: u32 = 16;
 #[derive(Clone)]
 pub struct Evaluator {
     inner: Arc<Inner>,
-    share: Option<Arc<Semaphore>>,
+    share: Option<Arc<Share>>,
+}
+
+/// A part of the queue, and what was done for it.
+struct Share {
+    room: Arc<Semaphore>,
+    evaluated: AtomicU64,
 }
 
 struct Inner {
@@ -119,7 +125,8 @@ impl Evaluator {
     /// The same pools, with at most a share of the queue: what one tenant may take.
     #[must_use]
     pub fn share(&self, queue_elements: u32) -> Self {
-        let share = Arc::new(Semaphore::new(queue_elements as usize));
+        let room = Arc::new(Semaphore::new(queue_elements as usize));
+        let share = Arc::new(Share { room, evaluated: AtomicU64::new(0) });
         Self { inner: Arc::clone(&self.inner), share: Some(share) }
     }
 
@@ -140,7 +147,7 @@ impl Evaluator {
         };
         let is_large = n_elements > elements(LOOKUP_ELEMENTS_MAX);
         let room = Arc::new([
-            self.share.as_ref().map(take).transpose()?,
+            self.share.as_ref().map(|share| take(&share.room)).transpose()?,
             is_large.then(|| take(&self.inner.room_for_large)).transpose()?,
             Some(take(&self.inner.room)?),
         ]);
@@ -160,15 +167,19 @@ impl Evaluator {
         outcome.await.map_err(|_| EvaluatorError::Panicked)
     }
 
-    /// Elements evaluated since the start.
+    /// Elements evaluated since the start, for this share alone if it is one.
     #[must_use]
     pub fn evaluated_elements(&self) -> u64 {
-        self.inner.evaluated.load(Ordering::Relaxed)
+        let evaluated = self.share.as_ref().map_or(&self.inner.evaluated, |share| &share.evaluated);
+        evaluated.load(Ordering::Relaxed)
     }
 
     /// Counts elements as evaluated.
     pub(crate) fn count_evaluated(&self, n_elements: u64) {
         self.inner.evaluated.fetch_add(n_elements, Ordering::Relaxed);
+        if let Some(share) = &self.share {
+            share.evaluated.fetch_add(n_elements, Ordering::Relaxed);
+        }
     }
 
     /// How long the queued elements will take, at least 100 ms.

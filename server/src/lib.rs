@@ -32,6 +32,7 @@ pub mod config;
 pub mod directory;
 pub mod evaluator;
 pub mod export;
+mod holdings;
 pub mod keystore;
 pub mod reload;
 pub mod serve;

@@ -1,16 +1,25 @@
 //! Certificates and credential keys that are replaced while the server runs.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use acquaint_core::{
     credential::{Audience, CredentialVerifier},
+    keys::CredentialKey,
     manifest::TenantName,
 };
 use arc_swap::ArcSwap;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{keystore::CredentialKeyFiles, serve::ServerError, transport::TlsPort};
+use crate::{
+    evaluator::Evaluator, keystore::CredentialKeyFiles, serve::ServerError, transport::TlsPort,
+};
 
 /// Takes up what was replaced. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +29,12 @@ struct Sources {
     ports: Vec<Arc<TlsPort>>,
     audience: Audience,
     key_directories: Vec<(TenantName, PathBuf)>,
+    /// For reading files, on the pool that does not answer calls.
+    evaluator: Evaluator,
     verifier: Arc<ArcSwap<CredentialVerifier>>,
+    /// The keys of each tenant, as they were last read. One reload at a time holds it, so that the
+    /// later reading is the one that stays.
+    keys: Mutex<BTreeMap<TenantName, Vec<(u32, CredentialKey)>>>,
 }
 
 /// What was taken up.
@@ -37,39 +51,54 @@ impl ReloadHandle {
         ports: Vec<Arc<TlsPort>>,
         audience: Audience,
         key_directories: Vec<(TenantName, PathBuf)>,
-        verifier: Arc<ArcSwap<CredentialVerifier>>,
+        keys: BTreeMap<TenantName, Vec<(u32, CredentialKey)>>,
+        evaluator: Evaluator,
     ) -> Self {
-        Self(Arc::new(Sources { ports, audience, key_directories, verifier }))
+        let verifier = CredentialVerifier::new(audience.clone(), keys.clone());
+        let verifier = Arc::new(ArcSwap::from_pointee(verifier));
+        let keys = Mutex::new(keys);
+        Self(Arc::new(Sources { ports, audience, key_directories, evaluator, verifier, keys }))
+    }
+
+    /// What verifies credentials: the newest keys that were taken up.
+    pub(crate) fn verifier(&self) -> Arc<ArcSwap<CredentialVerifier>> {
+        Arc::clone(&self.0.verifier)
     }
 
     /// Reads certificates and credential keys again. Open connections stay as they are; every
     /// handshake and call after this goes by what was read.
     ///
     /// # Errors
-    /// What the files lack. Whatever could not be read stays as it was.
+    /// What the first unusable file lacks. Whatever could not be read stays as it was, and
+    /// everything else is taken up: a broken certificate keeps no stolen key alive.
     pub async fn reload(&self) -> Result<Reloaded, ServerError> {
         let sources = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || sources.reload());
-        // It is not aborted, so it ends with a result unless it panics.
-        read.await.unwrap_or(Err(ServerError::Threads))
+        let read = self.0.evaluator.run_background(move || sources.reload()).await;
+        read.unwrap_or(Err(ServerError::Threads))
     }
 }
 
 impl Sources {
     fn reload(&self) -> Result<Reloaded, ServerError> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first_error = None;
         let mut certificates = false;
         for port in &self.ports {
-            certificates |= port.reload()?;
+            match port.reload() {
+                Ok(changed) => certificates |= changed,
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
         }
-        let mut credential_keys = 0;
-        let mut tenants = Vec::new();
         for (tenant, directory) in &self.key_directories {
-            let keys = CredentialKeyFiles::new(directory).load()?;
-            credential_keys += keys.len();
-            tenants.push((tenant.clone(), keys));
+            match CredentialKeyFiles::new(directory).load() {
+                Ok(read) => drop(keys.insert(tenant.clone(), read)),
+                Err(error) => first_error = first_error.or(Some(error.into())),
+            }
         }
-        self.verifier.store(Arc::new(CredentialVerifier::new(self.audience.clone(), tenants)));
-        Ok(Reloaded { certificates, credential_keys })
+        let verifier = CredentialVerifier::new(self.audience.clone(), keys.clone());
+        self.verifier.store(Arc::new(verifier));
+        let credential_keys = keys.values().map(Vec::len).sum();
+        first_error.map_or(Ok(Reloaded { certificates, credential_keys }), Err)
     }
 }
 

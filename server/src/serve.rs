@@ -1,9 +1,17 @@
 //! Binding, serving and stopping: what `acquaint serve` and every test run.
 
-use std::{fmt, future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use acquaint_core::{credential::CredentialVerifier, engine::Engine, manifest::ManifestPin};
-use arc_swap::ArcSwap;
+use acquaint_core::{engine::Engine, limits::OPEN_REQUEST_BYTES_MAX, manifest::ManifestPin};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -34,8 +42,6 @@ pub struct Server {
     admin_socket: Option<AdminSocket>,
     tenants: Arc<Tenants>,
     tasks: Vec<TenantTasks>,
-    verifier: Arc<ArcSwap<CredentialVerifier>>,
-    evaluator: Evaluator,
     hub: Arc<Hub>,
     reload: ReloadHandle,
 }
@@ -143,24 +149,24 @@ impl Server {
 
         let mut tenants = Vec::new();
         let mut tasks = Vec::new();
-        let mut credential_keys = Vec::new();
+        let mut credential_keys = BTreeMap::new();
         let mut key_directories = Vec::new();
+        distinct_key_directories(&checked.tenants)?;
         for settings in checked.tenants {
             key_directories.push((settings.name.clone(), settings.keys.clone()));
             let opened = Tenant::open(settings, Arc::clone(&clock), &evaluator).await?;
             let OpenedTenant { tenant, tasks: task, credential_keys: keys } = opened;
-            credential_keys.push((tenant.name().clone(), keys));
+            credential_keys.insert(tenant.name().clone(), keys);
             tenants.push(tenant);
             tasks.push(task);
         }
-        let verifier = CredentialVerifier::new(checked.audience.clone(), credential_keys);
-        let verifier = Arc::new(ArcSwap::from_pointee(verifier));
         let ports = [Some(&port), admin_port.as_ref()].into_iter().flatten();
         let reload = ReloadHandle::new(
             ports.map(|port| Arc::clone(&port.tls)).collect(),
             checked.audience,
             key_directories,
-            Arc::clone(&verifier),
+            credential_keys,
+            evaluator,
         );
         Ok(Self {
             hub: Hub::new(config.transport),
@@ -171,8 +177,6 @@ impl Server {
             admin_socket,
             tenants: Arc::new(Tenants::new(tenants)),
             tasks,
-            verifier,
-            evaluator,
             reload,
         })
     }
@@ -234,14 +238,16 @@ impl Server {
     ) -> Result<Stopped, ServerError> {
         let (reporter, health) = tonic_health::server::health_reporter();
         report(&reporter, true).await;
-        let public = Routes::new(health)
+        let public = Routes::new(health.max_decoding_message_size(OPEN_REQUEST_BYTES_MAX))
             .add_service(reflection())
             .add_service(DiscoveryRpc::service())
             .add_service(RegistryRpc::service());
-        let admin = Routes::new(AdminRpc::service(Arc::clone(&self.tenants), self.evaluator));
+        let admin = Routes::new(AdminRpc::service(Arc::clone(&self.tenants)));
+        let verifier = self.reload.verifier();
         let entry = |entrance, routes: &Routes| {
+            let verifier = Arc::clone(&verifier);
             let (tenants, clock) = (Arc::clone(&self.tenants), Arc::clone(&self.clock));
-            let door = Door::new(entrance, tenants, Arc::clone(&self.verifier), clock);
+            let door = Door::new(entrance, tenants, verifier, clock);
             Arc::new(Entry { door, routes: routes.clone().prepare() })
         };
         let hub = self.hub;
@@ -253,6 +259,7 @@ impl Server {
         work.push(tokio::spawn(reload::watch(self.reload, every, stop.clone())));
         // The operator's listeners answer until the very end.
         let admin_hub = Hub::new(self.config.transport);
+        work.push(tokio::spawn(Arc::clone(&admin_hub).report()));
         if let Some(socket) = self.admin_socket {
             let entry = entry(Entrance::AdminSocket, &admin);
             work.push(tokio::spawn(accept_unix(socket, entry, Arc::clone(&admin_hub))));
@@ -291,6 +298,15 @@ impl Port {
         let (listener, address) = listen(address).await?;
         Ok(Self { listener, address, tls })
     }
+}
+
+/// Two names of one directory would make two tenants that share every key.
+fn distinct_key_directories(tenants: &[TenantSettings]) -> Result<(), ConfigError> {
+    // What cannot be found is told when it is read.
+    let found = tenants.iter().filter_map(|tenant| fs::canonicalize(&tenant.keys).ok());
+    let found: Vec<_> = found.collect();
+    let distinct: BTreeSet<_> = found.iter().collect();
+    if distinct.len() == found.len() { Ok(()) } else { Err(ConfigError::Shared) }
 }
 
 /// The TLS of the public port.
@@ -352,6 +368,7 @@ fn reflection() -> impl tonic::codegen::Service<
         .with_service_name("acquaint.v1.RegistryService")
         .build_v1()
         .expect("the descriptors were made by the build of this workspace")
+        .max_decoding_message_size(OPEN_REQUEST_BYTES_MAX)
 }
 
 /// What the health service answers for.

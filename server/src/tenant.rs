@@ -1,9 +1,10 @@
 //! A tenant: keys, store, directory and gate of its own. Tenants of a server share its port, its
 //! threads and nothing else.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use acquaint_core::{
+    credential::{Claims, Pseudonym},
     keys::CredentialKey,
     manifest::{ManifestPin, TenantName},
 };
@@ -15,11 +16,15 @@ use crate::{
     clock::Clock,
     config::TenantSettings,
     directory::{Directory, PublishHandle, Publisher, RotateHandle, Rotator},
-    evaluator::{Evaluator, EvaluatorError},
+    evaluator::{Evaluator, EvaluatorError, Reservation},
+    holdings::{Held, Holdings},
     keystore::{Keys, SeedFiles},
     serve::ServerError,
     store::{RedbStore, Store, StoreError},
 };
+
+/// Told to an account that has all that it may have in the evaluator: about the time of a batch.
+const ACCOUNT_WAIT: Duration = Duration::from_millis(100);
 
 /// What the rpcs of one tenant need.
 pub struct Tenant {
@@ -29,6 +34,8 @@ pub struct Tenant {
     gate: Gate,
     directory: Arc<Directory>,
     evaluator: Evaluator,
+    /// Elements of each account that wait or run in the evaluator.
+    in_flight: Arc<Holdings<Pseudonym>>,
     publish: PublishHandle,
     rotate: RotateHandle,
     store: Arc<dyn Store>,
@@ -82,6 +89,7 @@ impl Tenant {
             gate,
             directory,
             evaluator,
+            in_flight: Holdings::new(settings.account_elements as usize),
             publish,
             rotate,
             store,
@@ -124,6 +132,21 @@ impl Tenant {
     #[must_use]
     pub const fn evaluator(&self) -> &Evaluator {
         &self.evaluator
+    }
+
+    /// Reserves room in the evaluator for a batch of an account, which may have so much of it at a
+    /// time: it should not take what is there for all. Both are held until they are dropped.
+    ///
+    /// # Errors
+    /// [`EvaluatorError::QueueFull`].
+    pub(crate) fn reserve(
+        &self,
+        caller: &Claims,
+        n_elements: u32,
+    ) -> Result<(Reservation, Held<Pseudonym>), EvaluatorError> {
+        let held = self.in_flight.take(&caller.pseudonym, n_elements as usize);
+        let held = held.ok_or(EvaluatorError::QueueFull { retry_after: ACCOUNT_WAIT })?;
+        Ok((self.evaluator.reserve(n_elements)?, held))
     }
 
     /// Publishes now.

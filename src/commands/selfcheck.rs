@@ -67,7 +67,8 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<Outco
     Ok(if faulty { Outcome::Failure } else { Outcome::Success })
 }
 
-/// Reads everything that `serve` would read, but opens neither the ports nor the stores.
+/// Reads configuration and keys as `serve` would, looks for the other files, and opens neither the
+/// ports nor the stores.
 fn check(config: &Config) -> anyhow::Result<Configuration> {
     let checked = config.check()?;
     let tenants = checked.tenants.iter().map(|tenant| {

@@ -66,7 +66,7 @@ async fn reload_on(mut hangup: tokio::signal::unix::Signal, handle: ReloadHandle
             Ok(Reloaded { certificates, credential_keys }) => {
                 tracing::info!(certificates, credential_keys, "reloaded");
             }
-            Err(error) => tracing::warn!(%error, "nothing reloaded"),
+            Err(error) => tracing::warn!(%error, "what was replaced could not all be taken up"),
         }
     }
 }

@@ -588,6 +588,35 @@ async fn a_full_queue_refuses_and_retrying_gets_through() {
     assert_eq!(remaining(&world, "account").await, quota, "a refused batch is free");
 }
 
+/// What one account has in the evaluator keeps nobody else out of it, and is no more than its share.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_has_its_share_of_the_evaluator_and_no_more() {
+    let mut site = quiet_site();
+    site.config.evaluator.account_elements = BATCH_ELEMENTS_MAX as u32;
+    let (held, admitted) = (Notify::new(), watch::Sender::new(0));
+    let clock = Arc::new(HoldingClock { hold: Mutex::new(None), held, admitted });
+    let world = site.start_with_clock(Arc::<HoldingClock>::clone(&clock)).await;
+    let discovery = world.discovery();
+    let call = |account: &str, elements: Vec<u8>| {
+        let message = EvaluateRequest { epoch: EPOCH, blinded_elements: elements.into() };
+        let request = world.asks(account, message);
+        let mut discovery = discovery.clone();
+        async move { discovery.evaluate(request).await }
+    };
+    let (release, hold) = mpsc::channel();
+    *clock.hold.lock().unwrap() = Some(hold);
+    let first = tokio::spawn(call("greedy", elements(0..1).repeat(BATCH_ELEMENTS_MAX)));
+    clock.held.notified().await;
+
+    let status = call("greedy", elements(0..1)).await.unwrap_err();
+    assert_refused(&status, Code::ResourceExhausted, Reason::QueueFull);
+    assert!(Received::from(&status).retry_after.is_some());
+    call("modest", elements(0..16)).await.unwrap();
+    release.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    call("greedy", elements(0..1)).await.unwrap();
+}
+
 /// Load balancers and operators' tools find what they need, without a credential and no more.
 #[tokio::test]
 async fn health_and_reflection_answer_and_the_admin_service_does_not() {

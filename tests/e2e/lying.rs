@@ -288,7 +288,8 @@ impl DiscoveryService for Liar {
         &self,
         _: Request<GetQuotaRequest>,
     ) -> Result<Response<GetQuotaResponse>, Status> {
-        Ok(Response::new(GetQuotaResponse { quota: None }))
+        let ample = v1::Quota { remaining: 1 << 20, capacity: 1 << 20, ..v1::Quota::default() };
+        Ok(Response::new(GetQuotaResponse { quota: Some(ample) }))
     }
 
     async fn fetch_segment_index(

@@ -4,8 +4,9 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use acquaint_client::Visibility;
-use acquaint_core::credential::Scope;
+use acquaint_core::credential::{Claims, Credential, Scope};
 use acquaint_proto::{Method, Reason, Received, v1::GetQuotaRequest};
+use acquaint_server::keystore::CredentialKeyFiles;
 use bytes::Bytes;
 use futures_util::stream;
 use rustls::{
@@ -136,10 +137,23 @@ async fn certificates_are_replaced_while_the_server_runs() {
     let old_root = world.site.root.clone();
     let new = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
 
-    // Half of a replacement: nothing changes.
+    // Half of a replacement: nothing changes, and it holds up nothing else.
     std::fs::write(&files.certificate, new.cert.pem()).unwrap();
+    let keys = CredentialKeyFiles::new(&world.site.config.tenants["default"].keys);
+    let second = keys.add(&mut rand::rng()).unwrap();
+    let claims = Claims { key_id: second, ..world.site.claims("account", Scope::Discover) };
+    let credential = Credential::mint(&keys.load().unwrap()[1].1, &claims);
+    let with_second = || {
+        let request = authorized(&credential, Bytes::new());
+        call_raw(world.channel(), Method::DiscoveryGetQuota.path(), request)
+    };
+    assert_eq!(with_second().await.unwrap_err().code(), Code::Unauthenticated);
     assert!(world.reload.reload().await.is_err());
+    with_second().await.unwrap();
     get_quota(&world, world.channel()).await.unwrap();
+    keys.retire(second, &mut rand::rng()).unwrap();
+    assert!(world.reload.reload().await.is_err());
+    assert_eq!(with_second().await.unwrap_err().code(), Code::Unauthenticated);
 
     std::fs::write(&files.key, new.signing_key.serialize_pem()).unwrap();
     assert!(world.reload.reload().await.unwrap().certificates);
@@ -276,7 +290,8 @@ async fn floods_of_control_frames_end_their_connection() {
     let flag = frames::END_HEADERS | frames::END_STREAM;
     let refused = frames::call(Method::DiscoveryGetQuota.path(), None);
     let mut streams = (1..).step_by(2);
-    let floods: [(&str, Box<dyn FnMut() -> Vec<u8>>); 4] = [
+    type Frames = Box<dyn FnMut() -> Vec<u8>>;
+    let floods: [(&str, Frames); 4] = [
         ("ping", Box::new(|| frames::ping(7))),
         ("settings", Box::new(|| frames::settings(&[]))),
         ("window", Box::new(|| frames::window_update(0, 1))),
@@ -396,5 +411,44 @@ async fn an_account_holds_a_few_places_and_no_more() {
     assert_eq!(Received::from(&status).reason, Some(Reason::QueueFull));
     looks_up(&world, "another").await;
     waiting.abort();
+    world.stop().await;
+}
+
+/// Calls without a credential are few for each network, small, and soon over; they take nothing
+/// from those who have one.
+#[tokio::test]
+async fn calls_that_anybody_may_make_take_nothing_from_others() {
+    let mut site = Site::new();
+    site.config.transport.calls = 2;
+    let world = with_users(site).await;
+    // More than all call places, and more than a network may have: none of them sends its message.
+    let mut waiting = http2(&world, &[]).await;
+    let block = frames::call("/grpc.health.v1.Health/Check", None);
+    for i in 0..20 {
+        waiting.write_all(&frames::headers(2 * i + 1, &block, frames::END_HEADERS)).await.unwrap();
+    }
+    looks_up(&world, "honest").await;
+
+    // A long message gets no answer, and is refused by its declaration; once those that wait are
+    // gone. `list_services`, field 7, with so much text.
+    drop(waiting);
+    let channel = world.channel();
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let message =
+        |n: usize| [&[0x3A, (n as u8) | 0x80, (n >> 7) as u8][..], &vec![b'*'; n]].concat();
+    for (n_bytes, answered) in [(4_093, true), (4_094, false)] {
+        let asked = async {
+            loop {
+                let request = tonic::Request::new(Bytes::from(message(n_bytes)));
+                match call_raw(channel.clone(), path, request).await {
+                    Err(status) if status.code() == Code::ResourceExhausted => {}
+                    answers => return answers.unwrap_or_default(),
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let answers = timeout(PATIENCE, asked).await.unwrap();
+        assert_eq!(!answers.is_empty(), answered, "{n_bytes}");
+    }
     world.stop().await;
 }

@@ -33,6 +33,8 @@ pub(super) struct Evaluation {
     pub(super) n_elements: usize,
     pub(super) quota: Option<Quota>,
     pub(super) blinded_sample: Vec<[u8; ELEMENT_BYTES]>,
+    /// The epoch under which the following holds.
+    pub(super) epoch: u32,
     /// The quota did not cover a batch; after which time it would, if the server said so.
     pub(super) exhausted: Option<Option<Duration>>,
 }
@@ -47,6 +49,13 @@ pub(super) struct Answer {
 }
 
 impl Evaluation {
+    /// Goes on under an epoch. A new one comes with a credit: nothing is exhausted under it yet.
+    pub(super) fn enter(&mut self, epoch: u32) {
+        if self.epoch != epoch {
+            (self.epoch, self.exhausted) = (epoch, None);
+        }
+    }
+
     /// Notes that the quota did not cover a batch. Of several refusals the shortest time counts.
     pub(super) fn exhaust(&mut self, retry_after: Option<Duration>) {
         let shortest = match (self.exhausted.flatten(), retry_after) {

@@ -41,8 +41,11 @@ use crate::{
 
 use directory::Wanted;
 use evaluate::{Evaluation, evaluate_batch};
+use plan::Batch;
 use session::Session;
 use source::Source;
+
+const SECONDS_PER_DAY: u64 = 86_400;
 
 /// How often a lookup starts over because key or snapshot were replaced under it.
 const RESTARTS_MAX: usize = 2;
@@ -151,6 +154,7 @@ impl<'a> Lookup<'a> {
         evaluation: &mut Evaluation,
     ) -> Result<Vec<Match>, ClientError> {
         let info = manifest.current();
+        evaluation.enter(info.epoch);
         let missing = session.missing(self.address_book, info.epoch);
         session.load_holding(info.epoch).await?;
         let mut holding = session.holding.take();
@@ -209,9 +213,8 @@ impl<'a> Lookup<'a> {
         evaluation: &mut Evaluation,
     ) -> (Vec<evaluate::Evaluated>, Result<(), ClientError>) {
         let contacts = self.address_book.contacts();
-        let classes = &manifest.policy.padding_classes;
-        let batches = plan::plan(missing, classes, &mut rand::rng());
-        if let Err(error) = self.check_room(manifest, plan::elements(&batches) as u64).await {
+        let batches = plan::plan(missing, &plan::classes(&manifest.policy), &mut rand::rng());
+        if let Err(error) = self.check_room(&batches).await {
             return (Vec::new(), Err(error));
         }
         let exhausted = AtomicBool::new(evaluation.exhausted.is_some());
@@ -247,22 +250,24 @@ impl<'a> Lookup<'a> {
         (evaluated, Ok(()))
     }
 
-    /// Without a memory, a lookup that does not fit the quota would never get further than that: it
-    /// is refused before it costs anything.
-    async fn check_room(
-        &self,
-        manifest: &VerifiedManifest,
-        elements: u64,
-    ) -> Result<(), ClientError> {
-        if self.core.state.is_some() || elements <= manifest.policy.quota_elements {
+    /// Without a memory, a lookup that the quota covers in part would begin anew each time and never
+    /// get to its end: it is refused before it costs anything. One batch is covered or not.
+    async fn check_room(&self, batches: &[Batch]) -> Result<(), ClientError> {
+        if self.core.state.is_some() || batches.len() < 2 {
             return Ok(());
         }
-        // The manifest tells the ordinary quota; this account may have another.
-        let elements_max = self.core.quota(&self.evaluate.meter).await?.capacity;
-        if elements <= elements_max {
+        let elements = plan::elements(batches) as u64;
+        let quota = self.core.quota(&self.evaluate.meter).await?;
+        if elements > quota.capacity {
+            return Err(ClientError::TooManyContacts { elements, elements_max: quota.capacity });
+        }
+        let lacking = elements.saturating_sub(quota.remaining);
+        if lacking == 0 {
             return Ok(());
         }
-        Err(ClientError::TooManyContacts { elements, elements_max })
+        let seconds = (lacking * SECONDS_PER_DAY).checked_div(quota.refill_per_day);
+        let retry_after = seconds.map(|seconds| Duration::from_secs(seconds + 1));
+        Err(ClientError::QuotaExhausted { retry_after })
     }
 }
 

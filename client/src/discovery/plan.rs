@@ -1,5 +1,6 @@
 //! Which contact is evaluated in which batch.
 
+use acquaint_core::manifest::Policy;
 use rand::{Rng, seq::SliceRandom};
 
 /// One batch: contacts by index, and the number of elements that it is padded to.
@@ -25,6 +26,14 @@ pub(super) fn plan(contacts: &[usize], classes: &[u32], rng: &mut impl Rng) -> V
     let mut contacts = contacts.to_vec();
     contacts.shuffle(rng);
     contacts.chunks(class).map(|part| Batch { class, contacts: part.to_vec() }).collect()
+}
+
+/// The classes of the manifest that its quota covers; the smallest one, if it covers none.
+pub(super) fn classes(policy: &Policy) -> Vec<u32> {
+    let all = &policy.padding_classes;
+    let covered = all.iter().copied().filter(|class| u64::from(*class) <= policy.quota_elements);
+    let covered: Vec<_> = covered.collect();
+    if covered.is_empty() { all.iter().copied().take(1).collect() } else { covered }
 }
 
 /// Elements that a plan sends, padding included: what the quota is charged.
@@ -86,6 +95,20 @@ mod tests {
         assert_eq!(sizes(1_024), [1_024]);
         assert_eq!(sizes(1_025), [1_024, 1_024]);
         assert_eq!(elements(&planned(2_500, &default_classes(), 1)), 3 * 1_024);
+    }
+
+    #[test]
+    fn no_class_is_above_the_quota() {
+        let policy = |quota_elements| Policy {
+            padding_classes: default_classes(),
+            quota_elements,
+            quota_refill_per_day: 0,
+            repeat_retention_seconds: 600,
+            delta_retention_seconds: 0,
+        };
+        for (quota, largest) in [(1_024, 1_024), (1_023, 512), (64, 64), (16, 16), (3, 16)] {
+            assert_eq!(classes(&policy(quota)).last(), Some(&largest), "{quota}");
+        }
     }
 
     #[test]

@@ -186,10 +186,12 @@ async fn a_replaced_snapshot_costs_no_second_evaluation() {
 #[tokio::test]
 async fn an_address_book_past_the_quota_is_refused_before_it_costs_anything() {
     let fake = Fake::new(10);
-    fake.republish(2, 31);
+    *fake.quota.lock().unwrap() = 31;
     assert_matches(&sync(&fake, &book(0..16)).await.unwrap(), 0, 10);
-    let error = sync(&fake, &book(0..17)).await.unwrap_err();
-    assert_eq!(error, ClientError::TooManyContacts { elements: 32, elements_max: 9 });
+    assert_eq!(fake.evaluated.lock().unwrap().len(), 1);
+    // The largest class of the fake's manifest is 32: this is two batches, of which it says no.
+    let error = sync(&fake, &book(0..33)).await.unwrap_err();
+    assert_eq!(error, ClientError::TooManyContacts { elements: 64, elements_max: 31 });
     assert_eq!(fake.evaluated.lock().unwrap().len(), 1);
 }
 
@@ -239,7 +241,7 @@ async fn dropping_a_lookup_stops_the_work_on_both_sides() {
     until(|| fake.n_evaluating.load(SeqCst) == 0).await;
     assert_eq!(fake.evaluated.lock().unwrap().len(), 4, "as many as may be in flight, once");
     *fake.lie.lock().unwrap() = Lie::None;
-    assert_eq!(client.quota().await.unwrap().remaining, 8);
+    assert_eq!(client.quota().await.unwrap().remaining, 1 << 20);
     assert_matches(&client.sync(&book, |_| ()).await.unwrap(), 0, 10);
 }
 

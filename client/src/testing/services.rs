@@ -41,7 +41,8 @@ impl discovery::DiscoveryService for Served {
         &self,
         _: Request<v1::GetQuotaRequest>,
     ) -> Result<Response<v1::GetQuotaResponse>, Status> {
-        let quota = Some(v1::Quota { remaining: 8, capacity: 9, ..Default::default() });
+        let quota = *self.0.quota.lock().unwrap();
+        let quota = Some(v1::Quota { remaining: quota, capacity: quota, ..Default::default() });
         Ok(Response::new(v1::GetQuotaResponse { quota }))
     }
 

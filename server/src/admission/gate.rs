@@ -24,13 +24,25 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
 }
 
-/// A batch that was charged: it may be answered.
+/// A batch that was charged: it may be answered. Made by a [`Gate`] only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charged {
-    /// Elements charged; 0 for a repeated batch.
-    pub elements: u64,
+    elements: u64,
+    quota: Option<Allowance>,
+}
+
+impl Charged {
+    /// Elements charged; 0 for a repeated batch, and if there is no limit.
+    #[must_use]
+    pub const fn elements(&self) -> u64 {
+        self.elements
+    }
+
     /// What is left; `None`: there is no limit.
-    pub quota: Option<Allowance>,
+    #[must_use]
+    pub const fn quota(&self) -> Option<Allowance> {
+        self.quota
+    }
 }
 
 /// A caller's quota at a moment.

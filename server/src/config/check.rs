@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use acquaint_core::{
     credential::Audience,
-    limits::{DIRECTORY_MEMBERS_MAX, PADDING_CLASSES},
+    limits::{BATCH_ELEMENTS_MAX, DIRECTORY_MEMBERS_MAX, LOOKUP_ELEMENTS_MAX, PADDING_CLASSES},
     manifest::{Policy, TenantName},
 };
 
@@ -40,6 +40,8 @@ pub struct TenantSettings {
     pub registrar_authorities: Option<PathBuf>,
     /// Elements that may wait or run at once in the evaluator.
     pub queue_elements: u32,
+    /// The same for one account.
+    pub account_elements: u32,
     /// Entries that it may register.
     pub entries_max: u64,
     /// What is promised to clients.
@@ -71,7 +73,7 @@ pub enum ConfigError {
     #[error("two tenants have the same `store` or `keys`: each needs its own")]
     Shared,
     /// A queue that no batch fits into.
-    #[error("`queue_elements` must be at least 4096, the largest batch")]
+    #[error("`queue_elements` and `account_elements` must be at least 4096, the largest batch")]
     Queue,
     /// A quota that no batch fits into.
     #[error("`quota.elements` must be at least 16, the smallest padding class")]
@@ -83,7 +85,10 @@ pub enum ConfigError {
     #[error("`quota.ramp_start_percent` must be 1 to 100, and the start allow for 1024 elements")]
     Ramp,
     /// A class that no credential can have.
-    #[error("a section [quota.classes.N] needs a number from 1 to 255")]
+    #[error(
+        "a section [quota.classes.N] needs a number from 1 to 255, and elements for the largest \
+         batch of a lookup, 1024"
+    )]
     Class,
     /// A share that means nothing.
     #[error("`publication.snapshot_share_percent` must be 1 to 50")]
@@ -132,23 +137,28 @@ impl Config {
     fn tenant(&self, name: &str, tenant: &Tenant) -> Result<TenantSettings, ConfigError> {
         let name = name.parse().map_err(|_| ConfigError::Tenant)?;
         let whole = self.evaluator.queue_elements;
-        let queue_elements = tenant.queue_elements.unwrap_or(whole).min(whole);
-        if (queue_elements as usize) < acquaint_core::limits::BATCH_ELEMENTS_MAX {
+        let account_elements = self.evaluator.account_elements;
+        let largest = u32::try_from(BATCH_ELEMENTS_MAX).expect("a batch has thousands of elements");
+        // One of several leaves the others something.
+        let share = if self.tenants.len() > 1 { (whole / 2).max(largest) } else { whole };
+        let queue_elements = tenant.queue_elements.unwrap_or(share).min(whole);
+        if queue_elements < largest || account_elements < largest {
             return Err(ConfigError::Queue);
         }
         let entries_max = tenant.entries_max.unwrap_or(DIRECTORY_MEMBERS_MAX);
         if !(1..=DIRECTORY_MEMBERS_MAX).contains(&entries_max) {
             return Err(ConfigError::Entries);
         }
-        let publication = tenant.publication.unwrap_or(self.publication);
-        let Rotation { grace_s } = tenant.rotation.unwrap_or(self.rotation);
-        let quotas = tenant.quota.as_ref().unwrap_or(&self.quota).check()?;
+        let publication = tenant.publication.over(&self.publication);
+        let Rotation { grace_s } = tenant.rotation.over(&self.rotation);
+        let quotas = tenant.quota.over(&self.quota).check()?;
         Ok(TenantSettings {
             name,
             store: tenant.store.clone(),
             keys: tenant.keys.clone(),
             registrar_authorities: tenant.registrar_authorities.clone(),
             queue_elements,
+            account_elements,
             entries_max,
             policy: policy(&quotas, &publication),
             quotas,
@@ -201,6 +211,10 @@ impl Quota {
             if class == 0 {
                 return Err(ConfigError::Class);
             }
+            // Clients plan their batches by the ordinary quota.
+            if quota.elements < self.elements.min(LOOKUP_ELEMENTS_MAX as u64) {
+                return Err(ConfigError::Class);
+            }
             quotas = quotas.class(class, checked(quota.elements, quota.refill_per_day)?);
         }
         if let Some(registrar) = &self.registrar {
@@ -208,8 +222,7 @@ impl Quota {
         }
         if self.ramp_days > 0 {
             quotas = quotas.ramp(u64::from(self.ramp_days) * 86_400, self.ramp_start_percent);
-            let largest = PADDING_CLASSES.last().copied().unwrap_or_default() as u64;
-            let starts_too_low = quotas.smallest_start() < largest;
+            let starts_too_low = quotas.smallest_start() < LOOKUP_ELEMENTS_MAX as u64;
             if !(1..=100).contains(&self.ramp_start_percent) || starts_too_low {
                 return Err(ConfigError::Ramp);
             }

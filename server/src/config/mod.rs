@@ -2,6 +2,7 @@
 
 mod admission;
 mod check;
+mod own;
 mod transport;
 
 use std::{
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use admission::{ClassQuota, Quota, RegistrarQuota};
 pub use check::{Checked, ConfigError, TenantSettings};
+pub use own::{OwnPublication, OwnQuota, OwnRotation};
 pub use transport::{Timeouts, Transport};
 
 use crate::evaluator::QUEUE_ELEMENTS_DEFAULT;
@@ -21,8 +23,8 @@ use crate::evaluator::QUEUE_ELEMENTS_DEFAULT;
 /// The configuration of a server, as in `acquaint.toml`. Relative paths are relative to the
 /// directory of that file; see [`Config::resolve`].
 ///
-/// The sections `publication`, `rotation` and `quota` hold for every tenant whose own section does
-/// not have them.
+/// The sections `publication`, `rotation` and `quota` hold for every tenant, but for the fields that
+/// the tenant's own section has.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -65,22 +67,22 @@ pub struct Tenant {
     /// none if missing: then a credential is enough.
     #[serde(default)]
     pub registrar_authorities: Option<PathBuf>,
-    /// Elements of this tenant that may wait or run at once in the evaluator; all of its queue if
-    /// missing.
+    /// Elements of this tenant that may wait or run at once in the evaluator; if missing, all of its
+    /// queue for the only tenant, and half of it for one of several.
     #[serde(default)]
     pub queue_elements: Option<u32>,
     /// Entries that it may register; as many as a directory can hold if missing.
     #[serde(default)]
     pub entries_max: Option<u64>,
-    /// In place of the common section.
-    #[serde(default)]
-    pub publication: Option<Publication>,
-    /// In place of the common section.
-    #[serde(default)]
-    pub rotation: Option<Rotation>,
-    /// In place of the common section.
-    #[serde(default)]
-    pub quota: Option<Quota>,
+    /// Fields in place of those of the common section.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub publication: OwnPublication,
+    /// Fields in place of those of the common section.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rotation: OwnRotation,
+    /// Fields in place of those of the common section.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quota: OwnQuota,
 }
 
 /// A port for the operators of single tenants.
@@ -116,6 +118,8 @@ pub struct Evaluation {
     pub threads: usize,
     /// Elements that may wait or run at once; past it requests are refused with a delay.
     pub queue_elements: u32,
+    /// The same for one account; at least the largest batch.
+    pub account_elements: u32,
 }
 
 /// When changes are published.
@@ -170,6 +174,10 @@ impl Default for Config {
     }
 }
 
+fn is_default<T: Default + PartialEq>(section: &T) -> bool {
+    *section == T::default()
+}
+
 impl Tenant {
     /// A tenant with a store and a key directory, and for the rest as the common sections say.
     #[must_use]
@@ -180,9 +188,9 @@ impl Tenant {
             registrar_authorities: None,
             queue_elements: None,
             entries_max: None,
-            publication: None,
-            rotation: None,
-            quota: None,
+            publication: OwnPublication::default(),
+            rotation: OwnRotation::default(),
+            quota: OwnQuota::default(),
         }
     }
 }
@@ -200,7 +208,7 @@ impl Default for Tls {
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Self { threads: 0, queue_elements: QUEUE_ELEMENTS_DEFAULT }
+        Self { threads: 0, queue_elements: QUEUE_ELEMENTS_DEFAULT, account_elements: 8_192 }
     }
 }
 

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Transport {
     /// Connections at a time. Past it, new ones are closed at once.
     pub connections: usize,
-    /// Connections at a time from one network: a /24 of IPv4, a /56 of IPv6. Behind a proxy, all
-    /// connections come from one network: raise it to `connections`.
+    /// Connections at a time from one network: a /24 of IPv4, a /56 of IPv6; and new ones in any
+    /// eight seconds. Behind a proxy, all connections come from one network: raise it to
+    /// `connections`.
     pub connections_per_network: usize,
     /// Connections that have not made an admitted call yet. Past it, the one that has waited
     /// longest gives way to a new one.

@@ -6,7 +6,7 @@ use acquaint_core::oprf::{self, BlindedSlice, Evaluation, SecretKey};
 use bytes::Bytes;
 
 use super::{Directory, DirectoryError};
-use crate::evaluator::Reservation;
+use crate::{admission::Charged, evaluator::Reservation};
 
 /// The key of an epoch that is served. Whoever has it may finish what was begun under it.
 pub struct EpochKey(Arc<SecretKey>);
@@ -72,6 +72,8 @@ impl Directory {
 
     /// Evaluates a batch under an epoch's key, with its proof, on the evaluator's pool.
     ///
+    /// Nothing is evaluated that was not charged: only a gate makes a [`Charged`].
+    ///
     /// # Errors
     /// [`DirectoryError::Evaluator`].
     pub async fn evaluate(
@@ -79,6 +81,7 @@ impl Directory {
         reservation: &Reservation,
         EpochKey(secret): EpochKey,
         batch: Batch,
+        _charged: &Charged,
     ) -> Result<Evaluation, DirectoryError> {
         let n_elements = batch.len() as u64;
         let evaluation = batch.evaluate(reservation, secret).await?;

@@ -5,6 +5,7 @@
 //! | `credential-<id>.key` | a key that the server accepts; ids begin at 1 |
 //! | `credential-<id>.new` | a key that is being written: nobody uses it yet |
 //! | `credential-<id>.retiring` | a key that is being destroyed: nobody uses it any more |
+//! | `credential-<id>.retired` | nothing: there was a key, and its id is not given again |
 //!
 //! A process may be killed between any two steps; doing the same again does the rest. Whoever
 //! changes the files locks the directory meanwhile.
@@ -34,9 +35,18 @@ pub struct CredentialKeyFiles {
     directory: PathBuf,
 }
 
+/// Endings of names: see the table above.
+const KEY: &str = "key";
+const RETIRING: &str = "retiring";
+const RETIRED: &str = "retired";
+
 /// The name of the file that holds the key with an id.
 pub(super) fn key_name(id: u32) -> String {
-    format!("credential-{id}.key")
+    file_name(id, KEY)
+}
+
+fn file_name(id: u32, ending: &str) -> String {
+    format!("credential-{id}.{ending}")
 }
 
 impl CredentialKeyFiles {
@@ -67,24 +77,30 @@ impl CredentialKeyFiles {
     /// # Errors
     /// [`KeyFileError::Io`].
     pub fn ids(&self) -> Result<Vec<u32>, KeyFileError> {
+        self.ids_of(&[KEY])
+    }
+
+    /// The ids in the names of files with certain endings, ascending.
+    fn ids_of(&self, endings: &[&str]) -> Result<Vec<u32>, KeyFileError> {
         let failed = io_error(&self.directory);
         let mut ids = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(&failed)? {
             let name = entry.map_err(&failed)?.file_name();
-            ids.extend(name.to_str().and_then(parse_name));
+            let id = |ending: &&str| parse_name(name.to_str()?, ending);
+            ids.extend(endings.iter().find_map(id));
         }
         ids.sort_unstable();
         Ok(ids)
     }
 
-    /// Makes the next key, durably, and gives its id: one more than the highest.
+    /// Makes the next key, durably, and gives its id: one more than the highest there ever was.
     ///
     /// # Errors
     /// [`KeyFileError`]; `NoId` if the highest id is the last one there is.
     pub fn add(&self, rng: &mut impl CryptoRng) -> Result<u32, KeyFileError> {
         let _locked = self.lock()?;
         self.refuse_former()?;
-        let id = match self.ids()?.last() {
+        let id = match self.ids_of(&[KEY, RETIRING, RETIRED])?.last() {
             None => FIRST_CREDENTIAL_KEY_ID,
             Some(highest) => highest
                 .checked_add(1)
@@ -105,8 +121,7 @@ impl CredentialKeyFiles {
     /// there is no other; after any other error, another call does the rest.
     pub fn retire(&self, id: u32, rng: &mut impl CryptoRng) -> Result<(), KeyFileError> {
         let _locked = self.lock()?;
-        let (path, going) =
-            (self.path(id), self.directory.join(format!("credential-{id}.retiring")));
+        let (path, going) = (self.path(id), self.directory.join(file_name(id, RETIRING)));
         let ids = self.ids()?;
         if !ids.contains(&id) && !going.exists() {
             return Err(KeyFileError::Missing { path });
@@ -120,6 +135,9 @@ impl CredentialKeyFiles {
             fs::rename(&path, &going).map_err(io_error(&path))?;
             sync_directory(&self.directory)?;
         }
+        let gone = self.directory.join(file_name(id, RETIRED));
+        fs::write(&gone, []).map_err(io_error(&gone))?;
+        sync_directory(&self.directory)?;
         shred(&going, rng)?;
         sync_directory(&self.directory)
     }
@@ -151,10 +169,11 @@ impl CredentialKeyFiles {
     }
 }
 
-/// The id of a key, by the name of its file.
-fn parse_name(name: &str) -> Option<u32> {
-    let id = name.strip_prefix("credential-")?.strip_suffix(".key")?;
-    id.parse().ok().filter(|&parsed| parsed >= FIRST_CREDENTIAL_KEY_ID && key_name(parsed) == name)
+/// The id of a key, by the name of a file with an ending.
+fn parse_name(name: &str, ending: &str) -> Option<u32> {
+    let id = name.strip_prefix("credential-")?.strip_suffix(ending)?.strip_suffix('.')?;
+    let id = id.parse().ok().filter(|&parsed| parsed >= FIRST_CREDENTIAL_KEY_ID)?;
+    (file_name(id, ending) == name).then_some(id)
 }
 
 #[cfg(test)]
@@ -205,8 +224,13 @@ mod tests {
         assert_eq!((left.len(), left[0].0), (1, 2));
         assert_eq!(digits(&left[0].1), digits(&both[1].1));
         let all = names(directory);
-        assert!(all.iter().all(|name| !name.contains("credential-1")), "{all:?}");
+        let of_first: Vec<_> = all.iter().filter(|name| name.contains("credential-1")).collect();
+        assert_eq!(of_first, ["credential-1.retired"]);
+        assert_eq!(fs::read(directory.join("credential-1.retired")).unwrap(), []);
         assert_eq!(files.add(&mut rand::rng()).unwrap(), 3);
+        // The newest one, too, leaves its id to nobody.
+        files.retire(3, &mut rand::rng()).unwrap();
+        assert_eq!(files.add(&mut rand::rng()).unwrap(), 4);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! `AdminService`: what the operator calls on the machine itself, over a Unix socket.
+//! `AdminService`: what the operator calls, over a Unix socket for all tenants or over the admin
+//! port for one.
 
 use std::{sync::Arc, time::Instant};
 
 use acquaint_core::{
-    limits::CHUNK_BYTES,
+    limits::{CHUNK_BYTES, LOOKUP_BYTES_MAX},
     publication::{DirectoryVersion, FileName},
 };
 use acquaint_proto::{
@@ -23,7 +24,6 @@ use super::{directory_refusal, reserve_for_delta, watch::watched};
 use crate::{
     admission::Admitted,
     directory::{KeyPhase, Listing, Phase},
-    evaluator::Evaluator,
     tenant::{Tenant, Tenants},
 };
 
@@ -34,15 +34,15 @@ const NAMES_PER_MESSAGE: usize = 1_000;
 #[derive(Debug)]
 pub struct AdminRpc {
     tenants: Arc<Tenants>,
-    evaluator: Evaluator,
     started: Instant,
 }
 
 impl AdminRpc {
     /// The service.
     #[must_use]
-    pub fn service(tenants: Arc<Tenants>, evaluator: Evaluator) -> AdminServiceServer<Self> {
-        AdminServiceServer::new(Self { tenants, evaluator, started: Instant::now() })
+    pub fn service(tenants: Arc<Tenants>) -> AdminServiceServer<Self> {
+        AdminServiceServer::new(Self { tenants, started: Instant::now() })
+            .max_decoding_message_size(LOOKUP_BYTES_MAX)
     }
 
     /// The tenant that a call is about.
@@ -151,7 +151,7 @@ impl AdminService for AdminRpc {
                 snapshot: newest.snapshot.number,
                 members: newest.members(),
                 entries: tenant.directory().entries().map_err(refused)?,
-                evaluated_elements: self.evaluator.evaluated_elements(),
+                evaluated_elements: tenant.evaluator().evaluated_elements(),
                 uptime_seconds: self.started.elapsed().as_secs(),
                 rotation_phase: rotation_phase(&tenant.directory().phase()).into(),
                 moved_entries: tenant.directory().moved().map_err(refused)?.unwrap_or_default(),

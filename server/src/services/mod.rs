@@ -33,13 +33,18 @@ fn reserve(
     field: &'static str,
     bytes: &[u8],
 ) -> Result<Reservation, Refusal> {
+    let n_elements = batch_length(field, bytes)?;
+    evaluator.reserve(n_elements).map_err(|error| evaluator_refusal(&error))
+}
+
+/// The number of elements of a packed field.
+fn batch_length(field: &'static str, bytes: &[u8]) -> Result<u32, Refusal> {
     let n_elements = bytes.len() / ELEMENT_BYTES;
     let whole = bytes.len().is_multiple_of(ELEMENT_BYTES);
     if !whole || !(1..=BATCH_ELEMENTS_MAX).contains(&n_elements) {
         return Err(Refusal::new(Reason::BatchSize).field(field));
     }
-    let n_elements = u32::try_from(n_elements).expect("at most BATCH_ELEMENTS_MAX");
-    evaluator.reserve(n_elements).map_err(|error| evaluator_refusal(&error))
+    Ok(u32::try_from(n_elements).expect("at most BATCH_ELEMENTS_MAX"))
 }
 
 /// Reserves room for the making of a delta.

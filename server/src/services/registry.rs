@@ -99,8 +99,10 @@ impl RegistryService for RegistryRpc {
                 .map_err(refused)?;
             let successor = (epoch, directory.is_successor(epoch));
             let n_elements = batch.len() as u64;
-            tenant.gate().charge(&claims, successor, &blinded_elements, n_elements).await?;
-            let evaluation = directory.evaluate(&reservation, key, batch).await.map_err(refused)?;
+            let charged =
+                tenant.gate().charge(&claims, successor, &blinded_elements, n_elements).await?;
+            let evaluation =
+                directory.evaluate(&reservation, key, batch, &charged).await.map_err(refused)?;
             let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
             Ok(Response::new(RegistryServiceEvaluateResponse {
                 evaluated_elements: evaluation.elements.concat().into(),

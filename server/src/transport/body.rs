@@ -1,4 +1,4 @@
-//! Bodies that show a sign of life whenever a message passes.
+//! Bodies that say when a message passes.
 
 use std::{
     pin::Pin,
@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    accounts::Held,
-    activity::{Activity, OpenCall},
+    accounts::{Held, OpenCallPlace},
+    activity::OpenCall,
 };
 
 /// A place among the streams of all, and among those of an account if it is one's.
@@ -20,73 +20,61 @@ pub(super) type StreamPlace = (OwnedSemaphorePermit, Option<Held>);
 /// What comes from a client.
 pub(super) struct Heard<B> {
     body: B,
-    activity: Arc<Activity>,
+    call: Arc<OpenCall>,
 }
 
-/// What goes to a client. The call is open, and its place among the streams taken, until the last
-/// byte is.
+/// What goes to a client. The call is open, and its places are taken, until the transport has taken
+/// its last piece; the transport keeps at most `SEND_BUFFER_BYTES` and one message of it.
 pub(super) struct Taken<B> {
     body: B,
-    call: OpenCall,
-    _stream: Option<StreamPlace>,
+    call: Arc<OpenCall>,
+    _places: (Option<StreamPlace>, Option<OpenCallPlace>),
 }
 
 impl<B> Heard<B> {
-    pub(super) const fn new(body: B, activity: Arc<Activity>) -> Self {
-        Self { body, activity }
+    pub(super) const fn new(body: B, call: Arc<OpenCall>) -> Self {
+        Self { body, call }
     }
 }
 
 impl<B> Taken<B> {
-    pub(super) const fn new(body: B, call: OpenCall, stream: Option<StreamPlace>) -> Self {
-        Self { body, call, _stream: stream }
+    pub(super) const fn new(
+        body: B,
+        call: Arc<OpenCall>,
+        stream: Option<StreamPlace>,
+        open_call: Option<OpenCallPlace>,
+    ) -> Self {
+        Self { body, call, _places: (stream, open_call) }
     }
 }
 
-impl<B: Body + Unpin> Body for Heard<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+macro_rules! watched_body {
+    ($name:ident) => {
+        impl<B: Body + Unpin> Body for $name<B> {
+            type Data = B::Data;
+            type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_ready() {
-            self.activity.touch();
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+                let polled = Pin::new(&mut self.body).poll_frame(cx);
+                if polled.is_ready() {
+                    self.call.touch();
+                }
+                polled
+            }
+
+            fn is_end_stream(&self) -> bool {
+                self.body.is_end_stream()
+            }
+
+            fn size_hint(&self) -> SizeHint {
+                self.body.size_hint()
+            }
         }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    };
 }
 
-impl<B: Body + Unpin> Body for Taken<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_ready() {
-            self.call.touch();
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
+watched_body!(Heard);
+watched_body!(Taken);

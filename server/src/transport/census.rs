@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::Counted;
 
@@ -13,7 +16,7 @@ const PREFIX_V4: u32 = 24;
 const PREFIX_V6: u32 = 56;
 
 /// Where a connection comes from, as far as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Network(u128);
 
 impl Network {
@@ -27,7 +30,10 @@ impl Network {
     }
 }
 
-/// Counts connections.
+/// Seconds in which a network may make as many new connections as it may have at a time.
+const REFILL_S: u64 = 8;
+
+/// Counts connections, and how fast they come.
 #[derive(Debug)]
 pub(super) struct Census {
     connections_max: usize,
@@ -38,7 +44,17 @@ pub(super) struct Census {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    networks: HashMap<Network, usize>,
+    networks: HashMap<Network, Crowd>,
+}
+
+/// The connections of a network.
+#[derive(Debug)]
+struct Crowd {
+    open: usize,
+    /// A leaky bucket of new connections, in units of a connection times [`REFILL_S`] seconds in
+    /// milliseconds.
+    used: u64,
+    at: Instant,
 }
 
 /// A connection that is counted until this is dropped.
@@ -62,14 +78,39 @@ impl Census {
             return Err(Counted::Full);
         }
         if let Some(network) = network {
-            let count = counts.networks.entry(network).or_default();
-            if *count >= self.per_network_max {
+            let crowd = counts.networks.entry(network).or_insert_with(Crowd::new);
+            if crowd.open >= self.per_network_max {
                 return Err(Counted::NetworkFull);
             }
-            *count += 1;
+            if !crowd.hurry(self.per_network_max as u64) {
+                return Err(Counted::NetworkFast);
+            }
+            crowd.open += 1;
         }
         counts.all += 1;
         Ok(Counting { census: Arc::clone(self), network })
+    }
+}
+
+impl Census {
+    /// Forgets the networks that have left some time ago. To be called now and then.
+    pub(super) fn sweep(&self) {
+        let per_refill = self.per_network_max as u64;
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.networks.retain(|_, crowd| {
+            crowd.leak(per_refill);
+            crowd.open > 0 || crowd.used > 0
+        });
+        if counts.networks.capacity() > 4 * counts.networks.len() {
+            counts.networks.shrink_to_fit();
+        }
+    }
+}
+
+impl Counting {
+    /// Where the connection comes from.
+    pub(super) const fn network(&self) -> Option<Network> {
+        self.network
     }
 }
 
@@ -78,25 +119,47 @@ impl Drop for Counting {
         let mut counts = self.census.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.all = counts.all.saturating_sub(1);
         let Some(network) = self.network else { return };
-        if let Some(count) = counts.networks.get_mut(&network) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.networks.remove(&network);
-            }
+        if let Some(crowd) = counts.networks.get_mut(&network) {
+            crowd.open = crowd.open.saturating_sub(1);
         }
+    }
+}
+
+impl Crowd {
+    fn new() -> Self {
+        Self { open: 0, used: 0, at: Instant::now() }
+    }
+
+    /// Lets time pass; whether a new connection does not come too fast.
+    fn hurry(&mut self, per_refill: u64) -> bool {
+        self.leak(per_refill);
+        let unit = REFILL_S * 1_000;
+        let fits = self.used + unit <= per_refill * unit;
+        self.used += if fits { unit } else { 0 };
+        fits
+    }
+
+    fn leak(&mut self, per_refill: u64) {
+        let elapsed = self.at.elapsed();
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        // Whole milliseconds leak; the rest of one counts next time.
+        self.at += Duration::from_millis(elapsed_ms);
+        self.used = self.used.saturating_sub(elapsed_ms.saturating_mul(per_refill));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
     fn ip(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())
     }
 
-    #[test]
-    fn limits_hold_at_the_edge_and_refuse_one_more() {
+    #[tokio::test(start_paused = true)]
+    async fn limits_hold_at_the_edge_and_refuse_one_more() {
         let census = Census::new(3, 2);
         let first = census.enter(ip("192.0.2.1")).unwrap();
         let _second = census.enter(ip("192.0.2.250")).unwrap();
@@ -104,16 +167,39 @@ mod tests {
         let _third = census.enter(ip("192.0.3.1")).unwrap();
         assert_eq!(census.enter(ip("198.51.100.1")).unwrap_err(), Counted::Full);
         drop(first);
+        advance(Duration::from_secs(REFILL_S)).await;
         let _fourth = census.enter(ip("192.0.2.7")).unwrap();
         assert_eq!(census.enter(None).unwrap_err(), Counted::Full);
     }
 
-    #[test]
-    fn networks_that_left_are_forgotten() {
-        let census = Census::new(9, 1);
+    #[tokio::test(start_paused = true)]
+    async fn networks_that_left_are_forgotten() {
+        let census = Census::new(9, 8);
+        let staying = census.enter(ip("198.51.100.1")).unwrap();
         drop((census.enter(ip("192.0.2.1")), census.enter(ip("2001:db8::1"))));
-        assert!(census.counts.lock().unwrap().networks.is_empty());
-        assert_eq!(census.counts.lock().unwrap().all, 0);
+        assert_eq!(census.counts.lock().unwrap().all, 1);
+        advance(Duration::from_secs(REFILL_S)).await;
+        census.sweep();
+        assert_eq!(census.counts.lock().unwrap().networks.len(), 1);
+        drop(staying);
+    }
+
+    /// Eight seconds' worth at once, then one each second: however quickly they leave again.
+    #[tokio::test(start_paused = true)]
+    async fn a_network_may_make_so_many_connections_a_second() {
+        let census = Census::new(9, 8);
+        let enter = || census.enter(ip("192.0.2.1")).map(drop);
+        for _ in 0..8 {
+            enter().unwrap();
+        }
+        assert_eq!(enter(), Err(Counted::NetworkFast));
+        census.sweep();
+        advance(Duration::from_millis(999)).await;
+        assert_eq!(enter(), Err(Counted::NetworkFast), "forgetting gives nothing back");
+        advance(Duration::from_millis(1)).await;
+        enter().unwrap();
+        assert_eq!(enter(), Err(Counted::NetworkFast));
+        census.enter(ip("198.51.100.1")).map(drop).unwrap();
     }
 
     #[test]

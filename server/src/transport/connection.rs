@@ -20,9 +20,10 @@ use tower::Service as _;
 
 use super::{
     Counted,
-    accounts::{Held, Kind},
+    accounts::{Held, OpenCallPlace},
     activity::{Activity, Verdict},
     body::{Heard, StreamPlace, Taken},
+    census::Network,
     frames::{Budget, Metered},
     hub::{Hub, Seat},
     listener::Entry,
@@ -46,6 +47,13 @@ const SEND_BUFFER_BYTES: usize = 256 * 1_024;
 const PENDING_RESETS_MAX: usize = 20;
 const LOCAL_RESETS_MAX: usize = 128;
 
+/// From the headers of a call that anybody may make to the head of its answer: its message is a few
+/// bytes, which come with the headers.
+const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Control frames as which a call counts that came to nothing.
+const UNWELCOME_COST: u32 = 10;
+
 /// Told to a client whose call was given up or not begun.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
@@ -58,16 +66,19 @@ struct Calls {
     entry: Arc<Entry>,
     seat: Arc<Seat>,
     peer: Peer,
+    network: Option<Network>,
     activity: Arc<Activity>,
     budget: Arc<Budget>,
     /// The connection's place among those of the account that made its first admitted call.
     account: OnceLock<Held>,
 }
 
-/// What a call takes: a place until its answer begins, and one more until a stream ends.
+/// What a call takes: places until its answer begins, and others until it ends.
+#[derive(Default)]
 struct Room<'a> {
-    call: (SemaphorePermit<'a>, Option<Held>),
+    call: (Option<SemaphorePermit<'a>>, Option<Held>),
     stream: Option<StreamPlace>,
+    open_call: Option<OpenCallPlace>,
 }
 
 /// Serves a connection to its end.
@@ -80,6 +91,7 @@ where
     let io = TokioIo::new(Metered::new(io, Arc::clone(&budget)));
     let calls = Arc::new(Calls {
         hub: Arc::clone(&hub),
+        network: seat.network(),
         entry,
         seat,
         peer,
@@ -115,6 +127,10 @@ where
                 return;
             }
             () = hub.closing.cancelled(), if !leaving => {
+                // Nobody is waited for who has asked nothing in anybody's name.
+                if !activity.is_proven() {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 leaving = true;
             }
@@ -136,67 +152,78 @@ where
 impl Calls {
     /// Admission first, then room, then the work, within a time.
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let call = self.activity.begin(request.uri().path() == PATIENT);
         let path = request.uri().path();
+        let (method, patient) = (Method::of_path(path), path == PATIENT);
         let admitted = match self.entry.door.admit(path, request.headers(), &self.peer) {
             Ok(admitted) => admitted,
             Err(status) => {
-                // A refusal costs the caller nothing, and this server a little: it counts as a
-                // control frame. The next bytes end a connection that is refused too often.
-                self.budget.spend();
-                self.hub.refused(Method::of_path(path), status.code());
-                return status.into_http();
+                self.hub.refused(method, status.code());
+                return self.unwelcome(status);
             }
         };
-        let streams = Method::of_path(path).is_some_and(Method::streams_answer);
-        let Some(room) = self.room(&admitted, streams) else {
-            return self.shed(Counted::Shed, Reason::QueueFull);
+        let Some(room) = self.room(&admitted, method) else {
+            return self.unwelcome(self.busy(Counted::Shed, Reason::QueueFull));
         };
-        // Until the head of the answer, and until its end.
-        let Room { call: _place, stream } = room;
-        let at_most = call_timeout(request.headers(), self.hub.limits.timeouts.call());
-        let mut request = request.map(|body| Heard::new(body, Arc::clone(&self.activity)));
+        let Room { call: _until_answered, stream, open_call } = room;
+        let limit = match admitted {
+            Admitted::Anybody => OPEN_CALL_TIMEOUT,
+            _ => self.hub.limits.timeouts.call(),
+        };
+        let at_most = call_timeout(request.headers(), limit);
+        let call = Arc::new(self.activity.begin(patient));
+        let mut request = request.map(|body| Heard::new(body, Arc::clone(&call)));
         request.extensions_mut().insert(admitted);
         match timeout(at_most, self.entry.routes.clone().call(request)).await {
-            Ok(Ok(response)) => response.map(|body| Body::new(Taken::new(body, call, stream))),
-            Err(_) => self.shed(Counted::CallTimeout, Reason::RequestTimeout),
+            Ok(Ok(response)) => {
+                response.map(|body| Body::new(Taken::new(body, call, stream, open_call)))
+            }
+            Err(_) => self.unwelcome(self.busy(Counted::CallTimeout, Reason::RequestTimeout)),
         }
     }
 
-    /// Room for a call, and for its stream if it answers with one. With the first one the connection
-    /// has shown that it is of use, and counts as its account's.
-    fn room(&self, admitted: &Admitted, streams: bool) -> Option<Room<'_>> {
-        if self.account.get().is_none()
-            && let Some(connection) = self.own(admitted, Kind::Connection)?
-        {
-            // Another call of this connection may have been first.
-            drop(self.account.set(connection));
+    /// Room for a call, and for its stream if it answers with one. With the first one in
+    /// somebody's name the connection has shown that it is of use, and counts as that account's.
+    fn room(&self, admitted: &Admitted, method: Option<Method>) -> Option<Room<'_>> {
+        let accounts = &self.hub.accounts;
+        if matches!(admitted, Admitted::Anybody) {
+            let open_call = Some(accounts.open_call(self.network)?);
+            self.activity.greet();
+            return Some(Room { open_call, ..Room::default() });
         }
-        if admitted.is_known() {
-            self.activity.prove();
-            self.seat.place.prove();
+        if self.account.get().is_none() {
+            match accounts.connection(admitted) {
+                // Another call of this connection may have been first.
+                Some(Some(connection)) => drop(self.account.set(connection)),
+                Some(None) => {}
+                None if self.account.get().is_some() => {}
+                None => return None,
+            }
         }
-        let call = (self.hub.calls.try_acquire().ok()?, self.own(admitted, Kind::Call)?);
-        let stream = match streams {
+        self.activity.prove();
+        self.seat.place.prove();
+        let call = (Some(self.hub.calls.try_acquire().ok()?), accounts.call(admitted)?);
+        let stream = match method.is_some_and(Method::streams_answer) {
             true => {
                 let place = Arc::clone(&self.hub.streams).try_acquire_owned().ok()?;
-                Some((place, self.own(admitted, Kind::Stream)?))
+                Some((place, accounts.stream(admitted)?))
             }
             false => None,
         };
-        Some(Room { call, stream })
+        Some(Room { call, stream, open_call: None })
     }
 
-    /// A place on the side of the caller's account, nothing for a caller without one; `None` if the
-    /// account has all that it may have.
-    fn own(&self, admitted: &Admitted, kind: Kind) -> Option<Option<Held>> {
-        let Admitted::Holder(_, holder) = admitted else { return Some(None) };
-        self.hub.accounts.take(holder, kind).map(Some)
+    /// Answers a call that came to nothing. It cost its caller nothing, and this server a little:
+    /// on a connection that has not shown yet that it is of use it counts as some control frames.
+    fn unwelcome(&self, status: Status) -> Response<Body> {
+        if !self.activity.is_proven() {
+            self.budget.spend(UNWELCOME_COST);
+        }
+        status.into_http()
     }
 
-    fn shed(&self, what: Counted, reason: Reason) -> Response<Body> {
+    fn busy(&self, what: Counted, reason: Reason) -> Status {
         self.hub.count(what);
-        Status::from(Refusal::new(reason).retry_after(BUSY_WAIT)).into_http()
+        Refusal::new(reason).retry_after(BUSY_WAIT).into()
     }
 }
 

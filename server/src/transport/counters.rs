@@ -14,6 +14,8 @@ pub enum Counted {
     Full,
     /// A connection was closed at once: too many of its network.
     NetworkFull,
+    /// A connection was closed at once: new ones of its network came too fast.
+    NetworkFast,
     /// A connection on probation gave way to a new one.
     GaveWay,
     /// A TLS handshake failed or took too long.
@@ -36,10 +38,11 @@ pub enum Counted {
 
 impl Counted {
     /// Everything that is counted, and the word for it.
-    pub const ALL: [(Self, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::Accepted, "accepted"),
         (Self::Full, "full"),
         (Self::NetworkFull, "network_full"),
+        (Self::NetworkFast, "network_fast"),
         (Self::GaveWay, "gave_way"),
         (Self::HandshakeFailed, "handshake_failed"),
         (Self::NoCall, "no_call"),
@@ -92,6 +95,6 @@ mod tests {
         }
         let text = counters.to_string();
         assert!(text.starts_with("accepted=1 full=2 "), "{text}");
-        assert!(text.ends_with(" shed=11 call_timeout=12"), "{text}");
+        assert!(text.ends_with(" shed=12 call_timeout=13"), "{text}");
     }
 }

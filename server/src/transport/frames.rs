@@ -53,8 +53,8 @@ impl Budget {
         Arc::new(Self { per_s, state: Mutex::new(state) })
     }
 
-    /// Spends one; `false` if there was none left, and from then on.
-    pub(super) fn spend(&self) -> bool {
+    /// Spends some; `false` if there were not as many left, and from then on.
+    pub(super) fn spend(&self, frames: u32) -> bool {
         let capacity = u64::from(self.per_s) * u64::from(BURST_S) * 1_000;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.used > capacity {
@@ -66,7 +66,7 @@ impl Budget {
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         state.at += Duration::from_millis(elapsed_ms);
         state.used = state.used.saturating_sub(elapsed_ms.saturating_mul(self.per_s.into()));
-        state.used += 1_000;
+        state.used += u64::from(frames) * 1_000;
         state.used <= capacity
     }
 
@@ -144,7 +144,7 @@ impl<S> Metered<S> {
                 }
                 _ => false,
             };
-            within &= free || budget.spend();
+            within &= free || budget.spend(1);
         });
         within && !budget.is_overdrawn()
     }
@@ -249,13 +249,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_budget_holds_its_burst_refuses_one_more_and_refills() {
         let budget = Budget::new(3);
-        assert!((0..30).all(|_| budget.spend()));
+        assert!((0..30).all(|_| budget.spend(1)));
         advance(Duration::from_secs(1)).await;
-        assert!((0..3).all(|_| budget.spend()));
+        assert!((0..3).all(|_| budget.spend(1)));
         assert!(!budget.is_overdrawn());
-        assert!(!budget.spend());
+        assert!(!budget.spend(1));
         advance(Duration::from_secs(1_000)).await;
-        assert!(!budget.spend(), "an overdrawn budget stays so");
+        assert!(!budget.spend(1), "an overdrawn budget stays so");
     }
 
     #[tokio::test(start_paused = true)]

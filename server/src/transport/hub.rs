@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use acquaint_proto::Method;
@@ -21,11 +21,14 @@ use tonic::Code;
 use super::{
     Counted,
     accounts::Accounts,
-    census::{Census, Counting},
+    census::{Census, Counting, Network},
     counters::Counters,
     probation::{Place, Probation},
 };
 use crate::config::Transport;
+
+/// How often networks that have left are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often the counts are logged, if any limit struck.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -36,7 +39,7 @@ pub(crate) struct Hub {
     pub(super) limits: Transport,
     census: Arc<Census>,
     probation: Arc<Probation>,
-    pub(super) accounts: Arc<Accounts>,
+    pub(super) accounts: Accounts,
     counters: Counters,
     refusals: LogBudget,
     pub(super) calls: Semaphore,
@@ -49,25 +52,32 @@ pub(crate) struct Hub {
 }
 
 /// Lines about refused calls: some each second. A flood of them would be one of the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LogBudget {
-    /// The second of the last line, since 1970 in the upper half, and the lines of that second.
+    begun: Instant,
+    /// The second of the last line since then in the upper half, and the lines of that second.
     last: AtomicU64,
 }
 
 /// A connection's right to exist.
 #[derive(Debug)]
 pub(super) struct Seat {
-    _counting: Counting,
+    counting: Counting,
     pub(super) place: Place,
+}
+
+impl Seat {
+    /// Where its connection comes from.
+    pub(super) const fn network(&self) -> Option<Network> {
+        self.counting.network()
+    }
 }
 
 impl LogBudget {
     const LINES_PER_S: u64 = 10;
 
     fn has_room(&self) -> bool {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let second = since.as_secs() << 32;
+        let second = self.begun.elapsed().as_secs().wrapping_add(1) << 32;
         let count = |last: u64| Some(if last < second { second + 1 } else { last + 1 });
         let last = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         last.is_ok_and(|last| last < second || last - second < Self::LINES_PER_S)
@@ -82,7 +92,7 @@ impl Hub {
             probation: Probation::new(limits.connections_on_probation),
             accounts: Accounts::new(&limits),
             counters: Counters::default(),
-            refusals: LogBudget::default(),
+            refusals: LogBudget { begun: Instant::now(), last: AtomicU64::new(0) },
             calls: Semaphore::new(limits.calls),
             streams: Arc::new(Semaphore::new(limits.streams)),
             connections: TaskTracker::new(),
@@ -96,11 +106,11 @@ impl Hub {
         match self.census.enter(from) {
             Ok(counting) => {
                 self.count(Counted::Accepted);
-                let (place, gave_way) = self.probation.enter();
+                let (place, gave_way) = self.probation.enter(counting.network());
                 if gave_way {
                     self.count(Counted::GaveWay);
                 }
-                Some(Seat { _counting: counting, place })
+                Some(Seat { counting, place })
             }
             Err(limit) => {
                 self.count(limit);
@@ -143,13 +153,19 @@ impl Hub {
         self.counters.get(what)
     }
 
-    /// Logs the counts now and then, if any limit struck since the last time; until it is closed.
+    /// Logs the counts now and then, if any limit struck since the last time, and forgets networks
+    /// that have left; until it is closed.
     pub(crate) async fn report(self: Arc<Self>) {
         let mut ticks = interval(REPORT_INTERVAL);
+        let mut sweeps = interval(SWEEP_INTERVAL);
         let mut reported = 0;
         loop {
             tokio::select! {
                 () = self.closing.cancelled() => return,
+                _ = sweeps.tick() => {
+                    self.census.sweep();
+                    continue;
+                }
                 _ = ticks.tick() => {}
             }
             let struck = Counted::ALL.iter().filter(|(what, _)| *what != Counted::Accepted);

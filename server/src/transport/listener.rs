@@ -78,8 +78,10 @@ async fn encrypted(
     };
     match shaken {
         Ok(Ok(stream)) => {
-            let peer = tls.peer(stream.get_ref().1.peer_certificates().unwrap_or_default());
-            connection::serve(stream, peer, entry, hub, seat).await;
+            match tls.peer(stream.get_ref().1.peer_certificates().unwrap_or_default()) {
+                Some(peer) => connection::serve(stream, peer, entry, hub, seat).await,
+                None => hub.count(Counted::HandshakeFailed),
+            }
         }
         Ok(Err(_)) | Err(_) => hub.count(Counted::HandshakeFailed),
     }

@@ -2,31 +2,42 @@
 //!
 //! To connect costs nothing, so a table of connections can be filled by anybody. An admitted call
 //! costs a credential. Until its first one a connection is on probation, for which there is a fixed
-//! number of places; when they are taken, the one that has waited longest loses its place. An
-//! honest client is through within some round trips; what is thrown out is what stays silent.
+//! number of places. When they are taken, the network that has most of them gives one up: the one
+//! that has waited longest. An honest client is through within some round trips, and seldom comes
+//! with a crowd; what is thrown out is what stays silent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use tokio_util::sync::CancellationToken;
 
+use super::census::Network;
+
 /// The places.
 #[derive(Debug)]
 pub(super) struct Probation {
     places: usize,
     next: AtomicU64,
-    waiting: Mutex<BTreeMap<u64, CancellationToken>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Who waits, by network and in the order in which they came.
+#[derive(Debug, Default)]
+struct Waiting {
+    all: usize,
+    networks: HashMap<Option<Network>, BTreeMap<u64, CancellationToken>>,
 }
 
 /// A connection's place, given up on proof or when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     probation: Arc<Probation>,
+    network: Option<Network>,
     number: u64,
     lost: CancellationToken,
 }
@@ -37,15 +48,40 @@ impl Probation {
     }
 
     /// Takes a place; whether another one had to be given up for it.
-    pub(super) fn enter(self: &Arc<Self>) -> (Place, bool) {
+    pub(super) fn enter(self: &Arc<Self>, network: Option<Network>) -> (Place, bool) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let lost = CancellationToken::new();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let longest = if waiting.len() < self.places { None } else { waiting.pop_first() };
-        waiting.insert(number, lost.clone());
+        let mut waiting = self.waiting();
+        let victim = if waiting.all < self.places { None } else { waiting.take_longest() };
+        waiting.networks.entry(network).or_default().insert(number, lost.clone());
+        waiting.all += 1;
         drop(waiting);
-        let gave_way = longest.map(|(_, token)| token.cancel()).is_some();
-        (Place { probation: Arc::clone(self), number, lost }, gave_way)
+        let gave_way = victim.map(|token| token.cancel()).is_some();
+        (Place { probation: Arc::clone(self), network, number, lost }, gave_way)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Removes the one that has waited longest in the largest crowd.
+    fn take_longest(&mut self) -> Option<CancellationToken> {
+        let largest = self.networks.iter().max_by_key(|(_, crowd)| crowd.len());
+        let network = *largest?.0;
+        let number = *self.networks.get(&network)?.first_key_value()?.0;
+        self.remove(network, number)
+    }
+
+    fn remove(&mut self, network: Option<Network>, number: u64) -> Option<CancellationToken> {
+        let crowd = self.networks.get_mut(&network)?;
+        let token = crowd.remove(&number)?;
+        self.all -= 1;
+        if crowd.is_empty() {
+            self.networks.remove(&network);
+        }
+        Some(token)
     }
 }
 
@@ -61,8 +97,7 @@ impl Place {
     }
 
     fn leave(&self) {
-        let mut waiting = self.probation.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.remove(&self.number);
+        self.probation.waiting().remove(self.network, self.number);
     }
 }
 
@@ -76,27 +111,44 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn network(last: u8) -> Option<Network> {
+        Some(Network::of([198, 51, last, 1].into()))
+    }
+
     #[test]
     fn the_longest_waiting_gives_way_and_the_proven_do_not() {
         let probation = Probation::new(2);
-        let (proven, _) = probation.enter();
+        let (proven, _) = probation.enter(None);
         proven.prove();
-        let (oldest, gave_way) = probation.enter();
+        let (oldest, gave_way) = probation.enter(None);
         assert!(!gave_way);
-        let (younger, gave_way) = probation.enter();
+        let (younger, gave_way) = probation.enter(None);
         assert!(!gave_way, "two places, and the proven one needs none");
-        let (youngest, gave_way) = probation.enter();
+        let (youngest, gave_way) = probation.enter(None);
         assert!(gave_way);
         let lost = [&proven, &oldest, &younger, &youngest].map(|place| place.lost.is_cancelled());
         assert_eq!(lost, [false, true, false, false]);
     }
 
     #[test]
+    fn the_largest_crowd_gives_way_to_whoever_comes() {
+        let probation = Probation::new(4);
+        let (honest, _) = probation.enter(network(1));
+        let crowd: Vec<_> = (0..50).map(|_| probation.enter(network(2)).0).collect();
+        let (late, gave_way) = probation.enter(network(3));
+        assert!(gave_way);
+        assert!(!honest.lost.is_cancelled() && !late.lost.is_cancelled());
+        let kept = crowd.iter().filter(|place| !place.lost.is_cancelled()).count();
+        assert_eq!(kept, 2);
+    }
+
+    #[test]
     fn a_place_is_free_again_when_its_connection_ends() {
         let probation = Probation::new(1);
-        drop(probation.enter());
-        let (_place, gave_way) = probation.enter();
+        drop(probation.enter(network(1)));
+        let (_place, gave_way) = probation.enter(network(1));
         assert!(!gave_way);
-        assert_eq!(probation.waiting.lock().unwrap().len(), 1);
+        let waiting = probation.waiting();
+        assert_eq!((waiting.all, waiting.networks.len()), (1, 1));
     }
 }

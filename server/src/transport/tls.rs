@@ -44,6 +44,7 @@ pub(crate) struct TlsPort {
 struct Material {
     read: Contents,
     config: Arc<ServerConfig>,
+    required: Option<Arc<dyn ClientCertVerifier>>,
     registrars: BTreeMap<TenantName, Arc<dyn ClientCertVerifier>>,
 }
 
@@ -85,16 +86,22 @@ impl TlsPort {
         TlsAcceptor::from(Arc::clone(&self.current.load().config))
     }
 
-    /// What the certificates that a client showed say about it.
-    pub(crate) fn peer(&self, certificates: &[CertificateDer<'_>]) -> Peer {
-        let Some((own, others)) = certificates.split_first() else { return Peer::default() };
-        let now = UnixTime::now();
-        let current = self.current.load();
+    /// What the certificates that a client showed say about it, now; `None` if the port asks for one
+    /// and this is none. A session that is resumed brings the certificates of its first handshake,
+    /// which are not checked again by anybody else.
+    pub(crate) fn peer(&self, certificates: &[CertificateDer<'_>]) -> Option<Peer> {
+        let (now, current) = (UnixTime::now(), self.current.load());
+        let Some((own, others)) = certificates.split_first() else {
+            return current.required.is_none().then(Peer::default);
+        };
+        if let Some(required) = &current.required {
+            required.verify_client_cert(own, others, now).ok()?;
+        }
         let signed = current
             .registrars
             .iter()
             .filter(|(_, authorities)| authorities.verify_client_cert(own, others, now).is_ok());
-        Peer { registrar_of: signed.map(|(tenant, _)| tenant.clone()).collect() }
+        Some(Peer { registrar_of: signed.map(|(tenant, _)| tenant.clone()).collect() })
     }
 }
 
@@ -125,7 +132,15 @@ impl Material {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|_| ServerError::TlsIdentity)?;
-        let builder = match client_verifier(&read, files, &provider)? {
+        let required = match (&read.required, &files.required) {
+            (Some(pem), Some(path)) => Some(verifier(&roots(&[(pem, path)])?, &provider, path)?),
+            _ => None,
+        };
+        let shown = match &required {
+            Some(required) => Some(Arc::clone(required)),
+            None => registrars_verifier(&read, files, &provider)?,
+        };
+        let builder = match shown {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
@@ -134,7 +149,7 @@ impl Material {
         config.alpn_protocols = vec![b"h2".to_vec()];
         // New with everything else: a session that was begun under other authorities is not resumed.
         config.ticketer = ring::Ticketer::new().map_err(|_| ServerError::TlsIdentity)?;
-        Ok(Self { read, config: Arc::new(config), registrars })
+        Ok(Self { read, config: Arc::new(config), required, registrars })
     }
 }
 
@@ -147,16 +162,13 @@ fn identity(read: &Contents, provider: &CryptoProvider) -> Result<CertifiedKey, 
     CertifiedKey::from_der(chain, key, provider).map_err(|_| ServerError::TlsIdentity)
 }
 
-/// What checks the certificates of clients during the handshake: all must show one, or those who
-/// do must show one of some tenant's registrars; `None` if no certificate is of any use.
-fn client_verifier(
+/// What checks the certificates of those clients who show one: it has to be one of some tenant's
+/// registrars; `None` if no certificate is of any use.
+fn registrars_verifier(
     read: &Contents,
     files: &TlsFiles,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, ServerError> {
-    if let (Some(pem), Some(path)) = (&read.required, &files.required) {
-        return verifier(&roots(&[(pem, path)])?, provider, path).map(Some);
-    }
     let pems = read.registrars.iter();
     let pems: Vec<_> = pems
         .filter_map(|(tenant, pem)| Some((pem, files.registrars.get(tenant)?.as_path())))

@@ -84,8 +84,8 @@ fn retire(files: &CredentialKeyFiles, id: u32, format: Format) -> anyhow::Result
         format!(
             "Destroyed credential key {id}.
 
-Next: send the server SIGHUP, or wait a minute. From then on it refuses every credential minted with this key; apps
-obtain another one from the back end."
+Next: send the server SIGHUP, or wait a minute. From then on it refuses every credential minted
+with this key; apps obtain another one from the back end."
         )
     })?;
     Ok(Outcome::Success)

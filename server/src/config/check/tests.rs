@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::ClassQuota;
+use crate::config::{ClassQuota, RegistrarQuota};
 
 fn check(change: fn(&mut Config)) -> Result<(), ConfigError> {
     let mut config = Config::default();
@@ -26,6 +26,8 @@ fn the_defaults_are_valid_and_paths_are_resolved() {
 fn limits_hold_at_the_edge_and_fail_one_past_it() {
     assert_eq!(check(|c| c.evaluator.queue_elements = 4_096), Ok(()));
     assert_eq!(check(|c| c.evaluator.queue_elements = 4_095), Err(ConfigError::Queue));
+    assert_eq!(check(|c| c.evaluator.account_elements = 4_096), Ok(()));
+    assert_eq!(check(|c| c.evaluator.account_elements = 4_095), Err(ConfigError::Queue));
     assert_eq!(check(|c| c.quota.elements = 16), Ok(()));
     assert_eq!(check(|c| c.quota.elements = 15), Err(ConfigError::Quota));
     assert_eq!(check(|c| c.quota.elements = (1 << 40) - 1), Ok(()));
@@ -75,10 +77,10 @@ fn classes_are_numbers_from_1_to_255() {
         ("gold", Err(ConfigError::Class)),
     ] {
         let mut config = Config::default();
-        let quota = ClassQuota { elements: 16, refill_per_day: 0 };
+        let quota = ClassQuota { elements: 1_024, refill_per_day: 0 };
         config.quota.classes.insert(class.to_owned(), quota);
         assert_eq!(config.check().map(|_| ()), expected, "{class}");
-        config.quota.classes.insert("7".to_owned(), ClassQuota { elements: 15, ..quota });
+        config.quota.classes.insert("7".to_owned(), ClassQuota { elements: 1_023, ..quota });
         assert!(config.check().is_err());
     }
 }
@@ -101,15 +103,21 @@ fn each_tenant_needs_a_name_and_files_of_its_own() {
 fn a_tenants_own_sections_take_the_place_of_the_common_ones() {
     let mut config = Config::default();
     config.quota.elements = 5_000;
+    config.quota.refill_per_day = 77;
+    config.quota.registrar = Some(RegistrarQuota { elements: 16, refill_per_day: 1 });
     let mut other = Tenant::new("other.redb", "other-keys");
-    other.quota = Some(Quota { elements: 7_000, ..Quota::default() });
+    other.quota.elements = Some(7_000);
     other.queue_elements = Some(8_192);
     other.entries_max = Some(10);
     config.tenants.insert("other".to_owned(), other);
     let checked = config.check().unwrap();
     let figures = |t: &TenantSettings| (t.policy.quota_elements, t.queue_elements, t.entries_max);
-    assert_eq!(figures(&checked.tenants[0]), (5_000, 65_536, DIRECTORY_MEMBERS_MAX));
+    assert_eq!(figures(&checked.tenants[0]), (5_000, 32_768, DIRECTORY_MEMBERS_MAX));
     assert_eq!(figures(&checked.tenants[1]), (7_000, 8_192, 10));
+    // What a tenant does not have otherwise it has like the others, limits of registrars included.
+    assert_eq!(checked.tenants[1].policy.quota_refill_per_day, 77);
+    let as_common = Quota { elements: 7_000, ..config.quota.clone() };
+    assert_eq!(checked.tenants[1].quotas, as_common.check().unwrap());
     for (queue, entries) in [(4_095, 1), (4_096, 0), (4_096, DIRECTORY_MEMBERS_MAX + 1)] {
         let other = config.tenants.get_mut("other").unwrap();
         (other.queue_elements, other.entries_max) = (Some(queue), Some(entries));
