@@ -257,6 +257,22 @@ async fn deltas_lead_from_any_version_to_any_later_one() {
         let status = fetch(from, (snapshot, version)).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::NotFound, "{from:?}");
     }
+
+    // What came and went between two publications is not to be seen by asking for what is between.
+    let rows: Vec<_> = users(5_000..5_003).into_iter().collect();
+    let visible = Visibility::Discoverable;
+    world.registrar().register(rows.into_iter(), visible, |_| {}).await.unwrap();
+    world.registrar().remove(&[number(5_000), number(1_000)]).await.unwrap();
+    world.publish().await;
+    let (number, newest) = position(&newest(&world).await);
+    assert!(number == snapshot && newest > version + 3);
+    fetch((snapshot, version), (snapshot, newest)).await.unwrap();
+    for between in version + 1..newest {
+        for (from, to) in [(between, newest), (version, between)] {
+            let status = fetch((snapshot, from), (snapshot, to)).await.unwrap_err();
+            assert_eq!(status.code(), tonic::Code::NotFound, "{from} to {to}");
+        }
+    }
 }
 
 /// Whoever was away for too long gets a snapshot, not an error.

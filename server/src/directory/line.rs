@@ -118,7 +118,8 @@ impl Line {
             };
             let origins = origins.get(i..).unwrap_or_default();
             match self.replay(&published.snapshot.universe, origins, &history) {
-                Ok(lineage) if self.info(&lineage, published.version)? == *published => {
+                Ok(mut lineage) if self.info(&lineage, published.version)? == *published => {
+                    lineage.forget_names(published.version);
                     self.lineage.store(Some(Arc::new(lineage)));
                 }
                 Ok(_) | Err(DirectoryError::Overlay(_) | DirectoryError::Snapshot(_)) => {

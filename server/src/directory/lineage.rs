@@ -9,6 +9,7 @@ use acquaint_core::{
 use bytes::Bytes;
 
 use super::{
+    named::Named,
     snapshot::{Snapshot, SnapshotError},
     timeline::{RecordChange, Timeline},
 };
@@ -52,6 +53,8 @@ struct Link {
     origin: Origin,
     files: Option<Arc<Snapshot>>,
     timeline: Arc<Timeline>,
+    /// Versions over it that manifests named.
+    named: Named,
 }
 
 /// The way from a version to the end of one snapshot's time.
@@ -120,7 +123,7 @@ impl Lineage {
         self.links.iter().map(|link| link.origin).collect()
     }
 
-    /// Records changes over the newest snapshot, up to a version.
+    /// Records changes over the newest snapshot, up to a version that a manifest is going to name.
     ///
     /// # Errors
     /// [`OverlayError`] if they contradict what is recorded; this history is unusable then.
@@ -132,6 +135,7 @@ impl Lineage {
         let newest = self.newest();
         let link = self.links.back_mut().expect(NEVER_EMPTY);
         Arc::make_mut(&mut link.timeline).record(newest.view(), changes)?;
+        link.named.add(version);
         self.version = version;
         Ok(())
     }
@@ -174,12 +178,23 @@ impl Lineage {
         }
     }
 
+    /// After a restart: up to a version, nobody remembers which ones manifests named.
+    pub(super) fn forget_names(&mut self, up_to: u64) {
+        for link in &mut self.links {
+            link.named = Named::since(up_to);
+        }
+        // What is recorded beyond is named next.
+        if let Some(newest) = self.links.back_mut() {
+            newest.named.add(self.version);
+        }
+    }
+
     fn back(&self) -> &Link {
         self.links.back().expect(NEVER_EMPTY)
     }
 
     /// The way from one version to another, each over a snapshot (number, version). `None` if a
-    /// version is not one that a manifest can have named, is too old, or lies the other way.
+    /// version is not one that a manifest has named, as far as that is known, is too old, or lies the other way.
     ///
     /// Cost: in proportion to what changed since the first snapshot.
     ///
@@ -196,7 +211,9 @@ impl Lineage {
         for (link, end) in passed.skip_while(|(link, _)| link.origin.number != first) {
             let is_last = link.origin.number == last;
             let until = if is_last { last_version } else { end };
-            if version < link.origin.version || version > until || until > end {
+            let in_order = link.origin.version <= version && version <= until && until <= end;
+            let named = link.named.holds(version) && (until == end || link.named.holds(until));
+            if !in_order || !named {
                 return Ok(None);
             }
             steps.push(link.step(version, until)?);
@@ -213,7 +230,8 @@ impl Link {
     fn new(snapshot: Arc<Snapshot>, made_at: u64) -> Self {
         let (number, version) = (snapshot.info().number, snapshot.info().version);
         let timeline = Arc::new(Timeline::new(*snapshot.view().identity()));
-        Self { origin: Origin { number, version, made_at }, files: Some(snapshot), timeline }
+        let named = Named::since(version);
+        Self { origin: Origin { number, version, made_at }, files: Some(snapshot), timeline, named }
     }
 
     fn step(&self, from: u64, to: u64) -> Result<Step, OverlayError> {

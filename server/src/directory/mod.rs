@@ -9,6 +9,7 @@ mod files;
 mod line;
 mod lineage;
 mod lines;
+mod named;
 mod opening;
 mod phase;
 mod publication;

@@ -24,12 +24,17 @@ const HEADER_BYTES: usize = 9;
 /// Seconds' worth of control frames that may come at once.
 const BURST_S: u32 = 10;
 
-/// Bytes of answers for which a peer may send one WINDOW_UPDATE without it counting: more often
-/// than any client that takes what it is sent.
-const BYTES_PER_WINDOW_UPDATE: u64 = 2_048;
+/// Bytes of answers for which a peer may send one WINDOW_UPDATE or PING without it counting: more
+/// often than any client that takes what it is sent, or measures how fast it comes.
+const BYTES_PER_FREE_FRAME: u64 = 2_048;
+
+/// The same for each call that it begins, however short the answer; so many are kept at most.
+const FREE_FRAMES_PER_CALL: u32 = 2;
+const FREE_FRAMES_MAX: u32 = 128;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 
@@ -121,25 +126,34 @@ pub(super) struct Metered<S> {
     io: S,
     frames: Frames,
     budget: Arc<Budget>,
-    /// Bytes written for which no WINDOW_UPDATE came yet.
+    /// Bytes written for which no free frame came yet.
     unclaimed_bytes: u64,
+    /// Frames that are free for calls that were begun.
+    free_frames: u32,
 }
 
 impl<S> Metered<S> {
     pub(super) const fn new(io: S, budget: Arc<Budget>) -> Self {
-        Self { io, frames: Frames::new(), budget, unclaimed_bytes: 0 }
+        Self { io, frames: Frames::new(), budget, unclaimed_bytes: 0, free_frames: 0 }
     }
 
     /// Whether what was read is within the budget.
     fn afford(&mut self, bytes: &[u8]) -> bool {
-        let Self { frames, budget, unclaimed_bytes, .. } = self;
+        let Self { frames, budget, unclaimed_bytes, free_frames, .. } = self;
         let mut within = true;
         frames.follow(bytes, |kind, flags, length| {
             let free = match kind {
-                HEADERS => true,
+                HEADERS => {
+                    *free_frames = (*free_frames + FREE_FRAMES_PER_CALL).min(FREE_FRAMES_MAX);
+                    true
+                }
                 DATA => length > 0 || flags & END_STREAM != 0,
-                WINDOW_UPDATE if *unclaimed_bytes >= BYTES_PER_WINDOW_UPDATE => {
-                    *unclaimed_bytes -= BYTES_PER_WINDOW_UPDATE;
+                PING | WINDOW_UPDATE if *unclaimed_bytes >= BYTES_PER_FREE_FRAME => {
+                    *unclaimed_bytes -= BYTES_PER_FREE_FRAME;
+                    true
+                }
+                PING | WINDOW_UPDATE if *free_frames > 0 => {
+                    *free_frames -= 1;
                     true
                 }
                 _ => false,
@@ -211,8 +225,6 @@ mod tests {
 
     use super::*;
 
-    const PING: u8 = 6;
-
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
@@ -283,6 +295,19 @@ mod tests {
         ] {
             assert_eq!(read(&Budget::new(2), &many(bytes.clone())).await.1, !free, "{bytes:?}");
         }
+    }
+
+    /// As some libraries do that measure the line: a PING and a WINDOW_UPDATE with each call.
+    #[tokio::test(start_paused = true)]
+    async fn calls_may_come_with_two_frames_each() {
+        let ping = frame(PING, 0, &[0; 8]);
+        let update = frame(WINDOW_UPDATE, 0, &[0, 0, 0, 1]);
+        let call = [frame(HEADERS, 4, &[1; 40]), ping.clone(), update].concat();
+        let preface = vec![0; PREFACE_BYTES];
+        let many = [preface.clone(), call.repeat(1_000)].concat();
+        assert!(!read(&Budget::new(1), &many).await.1);
+        let more = [preface, [call, ping].concat().repeat(1_000)].concat();
+        assert!(read(&Budget::new(1), &more).await.1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,8 +45,10 @@ const NOT_YET_WITHSTOOD: [Attack; 0] = [];
 
 /// How the server is configured, besides the defaults: accounts may attack without end, and all
 /// entries are published at once, as one snapshot.
-const CONFIGURATION: [(&str, &str); 4] = [
+const CONFIGURATION: [(&str, &str); 5] = [
     ("ACQUAINT__PUBLICATION__DELAY_MS", "3600000"),
+    // All places of the slow readers are taken, by fewer accounts than it would take.
+    ("ACQUAINT__TRANSPORT__STREAMS_PER_ACCOUNT", "64"),
     ("ACQUAINT__QUOTA__ELEMENTS", "1000000000"),
     ("ACQUAINT__QUOTA__REFILL_PER_DAY", "1000000000"),
     ("RUST_LOG", "warn"),

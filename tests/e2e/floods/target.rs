@@ -110,7 +110,7 @@ impl Target {
         &self.credentials[attacker % self.credentials.len()]
     }
 
-    /// A connection from the address of an attacker, 127.0.1.1 and up.
+    /// A connection from the address of an attacker, 127.0.1.1, 127.0.2.1 and so on.
     pub async fn tcp(&self, attacker: usize) -> io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(SocketAddr::from((source(attacker), 0)))?;
@@ -152,5 +152,6 @@ impl Target {
 
 fn source(attacker: usize) -> [u8; 4] {
     let source = attacker / CONNECTIONS_PER_SOURCE;
-    [127, 0, (1 + source / 250 % 250) as u8, (1 + source % 250) as u8]
+    // Each source in a network of its own: otherwise the limit of one network ends most attacks.
+    [127, (source / 250 % 250) as u8, (1 + source % 250) as u8, 1]
 }

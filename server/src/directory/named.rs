@@ -1,0 +1,90 @@
+//! The versions that manifests named: the only ones between which a delta is made.
+//!
+//! Whoever could ask for any version of the log would see each registration and removal by itself,
+//! also those that came and went between two publications.
+
+use std::sync::Arc;
+
+/// Versions that are copied when a list is cloned; the others are shared.
+const TAIL_MAX: usize = 1_024;
+
+/// An ascending list of versions. A clone shares all but the newest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Named {
+    /// Which versions up to this one were named, nobody remembers: any may have been.
+    forgotten: u64,
+    /// Full pieces, each with its last version.
+    pieces: Vec<(u64, Arc<[u64]>)>,
+    tail: Vec<u64>,
+}
+
+impl Named {
+    /// A list about which nothing is known up to a version.
+    pub(super) fn since(forgotten: u64) -> Self {
+        Self { forgotten, ..Self::default() }
+    }
+
+    /// Adds a version, unless one as high is there.
+    pub(super) fn add(&mut self, version: u64) {
+        if version <= self.last() {
+            return;
+        }
+        self.tail.push(version);
+        if self.tail.len() == TAIL_MAX {
+            self.pieces.push((version, self.tail.as_slice().into()));
+            self.tail.clear();
+        }
+    }
+
+    /// Whether a manifest may have named a version.
+    pub(super) fn holds(&self, version: u64) -> bool {
+        if version <= self.forgotten {
+            return true;
+        }
+        let piece = self.pieces.partition_point(|(last, _)| *last < version);
+        let among = self.pieces.get(piece).map_or(self.tail.as_slice(), |(_, piece)| piece);
+        among.binary_search(&version).is_ok()
+    }
+
+    fn last(&self) -> u64 {
+        let last_piece = self.pieces.last().map(|(last, _)| *last);
+        self.tail.last().copied().or(last_piece).unwrap_or_default().max(self.forgotten)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand_chacha::{ChaCha20Rng, rand_core::Rng as _, rand_core::SeedableRng as _};
+
+    use super::*;
+
+    #[test]
+    fn what_was_added_is_held_and_nothing_else() {
+        let mut rng = ChaCha20Rng::seed_from_u64(7);
+        let (mut named, mut oracle, mut version) = (Named::since(100), BTreeSet::new(), 100);
+        for i in 0..5_000 {
+            version += u64::from(rng.next_u32() % 4);
+            let before = named.clone();
+            named.add(version);
+            if version > 100 {
+                oracle.insert(version);
+            }
+            if i % 500 == 0 {
+                assert_eq!(
+                    before.holds(version),
+                    oracle.contains(&version) && before.last() >= version
+                );
+            }
+        }
+        assert!(named.pieces.len() > 2 && named.tail.len() < TAIL_MAX);
+        for version in 0..version + 10 {
+            assert_eq!(
+                named.holds(version),
+                version <= 100 || oracle.contains(&version),
+                "{version}"
+            );
+        }
+    }
+}
