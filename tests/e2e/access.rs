@@ -261,3 +261,45 @@ async fn only_what_is_listed_as_charged_is_charged() {
     }
     world.stop().await;
 }
+
+/// Who was let in by an authority that is no longer trusted is not let in again, also not by
+/// resuming a session; the credential alone opens nothing.
+#[tokio::test]
+async fn an_authority_that_is_replaced_lets_nobody_in() {
+    let (former, newer) = (Authority::new(), Authority::new());
+    let mut site = Site::new();
+    let authorities = site.path("operators.pem");
+    std::fs::write(&authorities, former.certificate()).unwrap();
+    site.config.admin = Some(acquaint_server::config::AdminPort {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        authorities: authorities.clone(),
+    });
+    let world = site.start().await;
+    let url = format!("https://localhost:{}", world.admin_address.unwrap().port());
+    let admin = world.site.credential("account", Scope::Admin);
+    let endpoint = |authority: &Authority| {
+        let tls = ClientTlsConfig::new()
+            .domain_name("localhost")
+            .ca_certificate(Certificate::from_pem(&world.site.root))
+            .identity(authority.identity("operator"));
+        Endpoint::from_shared(url.clone()).unwrap().tls_config(tls).unwrap()
+    };
+    // One endpoint keeps its sessions, for all connections that it makes.
+    let (of_former, of_newer) = (endpoint(&former), endpoint(&newer));
+    let call = async |endpoint: &Endpoint| {
+        call(&endpoint.connect_lazy(), Method::AdminGetStatus, Some(&admin)).await
+    };
+    for _ in 0..2 {
+        assert!(call(&of_former).await.is_none());
+    }
+    assert!(call(&of_newer).await.is_some());
+
+    std::fs::write(&authorities, newer.certificate()).unwrap();
+    assert!(world.reload.reload().await.unwrap().certificates);
+    for _ in 0..2 {
+        let refused = call(&of_former).await.unwrap();
+        assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown), "{refused:?}");
+    }
+    assert!(call(&of_newer).await.is_none());
+    world.stop().await;
+}

@@ -243,8 +243,10 @@ async fn who_has_waited_longest_gives_way() {
     let world = with_users(site).await;
     let mut silent = Vec::new();
     for _ in 0..3 {
-        silent.push(TcpStream::connect(address(&world)).await.unwrap());
+        silent.push(connect_from(&world, [127, 9, 9, 1]).await);
     }
+    // One more of the crowd is turned away.
+    ended(&mut connect_from(&world, [127, 9, 9, 1]).await).await;
     // One for the client's connection; it needs its place only until its first call.
     looks_up(&world, "honest").await;
     ended(&mut silent[0]).await;

@@ -14,8 +14,8 @@ pub struct Transport {
     /// eight seconds. Behind a proxy, all connections come from one network: raise it to
     /// `connections`.
     pub connections_per_network: usize,
-    /// Connections that have not made an admitted call yet. Past it, the one that has waited
-    /// longest gives way to a new one.
+    /// Connections that have not made an admitted call yet. Past it, the network that has
+    /// most of them loses the one that has waited longest to a new one of another network.
     pub connections_on_probation: usize,
     /// Connections at a time that made their first admitted call in the name of one account.
     pub connections_per_account: usize,

@@ -16,6 +16,9 @@ pub enum Counted {
     NetworkFull,
     /// A connection was closed at once: new ones of its network came too fast.
     NetworkFast,
+    /// A connection was closed at once: all places on probation are taken, and its network has most
+    /// of them.
+    ProbationFull,
     /// A connection on probation gave way to a new one.
     GaveWay,
     /// A TLS handshake failed or took too long.
@@ -38,11 +41,12 @@ pub enum Counted {
 
 impl Counted {
     /// Everything that is counted, and the word for it.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::Accepted, "accepted"),
         (Self::Full, "full"),
         (Self::NetworkFull, "network_full"),
         (Self::NetworkFast, "network_fast"),
+        (Self::ProbationFull, "probation_full"),
         (Self::GaveWay, "gave_way"),
         (Self::HandshakeFailed, "handshake_failed"),
         (Self::NoCall, "no_call"),
@@ -95,6 +99,6 @@ mod tests {
         }
         let text = counters.to_string();
         assert!(text.starts_with("accepted=1 full=2 "), "{text}");
-        assert!(text.ends_with(" shed=12 call_timeout=13"), "{text}");
+        assert!(text.ends_with(" shed=13 call_timeout=14"), "{text}");
     }
 }

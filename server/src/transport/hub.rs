@@ -105,8 +105,11 @@ impl Hub {
     pub(super) fn seat(&self, from: Option<IpAddr>) -> Option<Seat> {
         match self.census.enter(from) {
             Ok(counting) => {
+                let Some((place, gave_way)) = self.probation.enter(counting.network()) else {
+                    self.count(Counted::ProbationFull);
+                    return None;
+                };
                 self.count(Counted::Accepted);
-                let (place, gave_way) = self.probation.enter(counting.network());
                 if gave_way {
                     self.count(Counted::GaveWay);
                 }

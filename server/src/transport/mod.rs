@@ -3,8 +3,8 @@
 //! tonic serves whoever connects, for as long as they like. This module decides first:
 //!
 //! - **How many.** A cap on all connections and on those of one network (`census`). A connection
-//!   is on probation until its first admitted call; there is room for some, and the one that has
-//!   waited longest gives way (`probation`). So silent, half-open and slow ones cannot keep others
+//!   is on probation until its first admitted call; there is room for some, and the largest crowd
+//!   gives way (`probation`). So silent, half-open and slow ones cannot keep others
 //!   out, however many they are.
 //! - **Each account** gets a few connections, calls and streams at a time (`accounts`), so that no
 //!   handful of credentials takes what there is for all.
