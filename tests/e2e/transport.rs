@@ -288,6 +288,8 @@ async fn there_are_so_many_connections_and_no_more() {
 async fn floods_of_control_frames_end_their_connection() {
     let mut site = Site::new();
     site.config.transport.control_frames_per_s = 5;
+    // Nothing else ends them before the test gives up.
+    site.config.transport.timeouts.first_call_ms = 600_000;
     let world = with_users(site).await;
     let flag = frames::END_HEADERS | frames::END_STREAM;
     let refused = frames::call(Method::DiscoveryGetQuota.path(), None);
@@ -430,6 +432,25 @@ async fn calls_that_anybody_may_make_take_nothing_from_others() {
         waiting.write_all(&frames::headers(2 * i + 1, &block, frames::END_HEADERS)).await.unwrap();
     }
     looks_up(&world, "honest").await;
+    // The seventeenth of a network is sent away, while the others wait for a second at most.
+    let channel = world.channel();
+    let mut stream = 39;
+    let sent_away = async {
+        loop {
+            let request = tonic::Request::new(Bytes::new());
+            let answer = call_raw(channel.clone(), "/grpc.health.v1.Health/Check", request).await;
+            match answer {
+                Ok(_) => {
+                    stream += 2;
+                    let frame = frames::headers(stream, &block, frames::END_HEADERS);
+                    waiting.write_all(&frame).await.unwrap();
+                }
+                Err(status) => return status,
+            }
+        }
+    };
+    let status = timeout(PATIENCE, sent_away).await.unwrap();
+    assert_eq!(Received::from(&status).reason, Some(Reason::QueueFull));
 
     // A long message gets no answer, and is refused by its declaration; once those that wait are
     // gone. `list_services`, field 7, with so much text.

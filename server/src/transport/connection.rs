@@ -135,6 +135,11 @@ where
                 leaving = true;
             }
             _ = watch.tick() => match activity.verdict(&hub.limits.timeouts, leaving) {
+                // By refusals, and silent since.
+                _ if budget.is_overdrawn() => {
+                    hub.count(Counted::ControlFrames);
+                    return;
+                }
                 Verdict::Stay => {}
                 Verdict::Leave => {
                     connection.as_mut().graceful_shutdown();
