@@ -65,8 +65,8 @@ impl Client {
     /// anything about the address book has been sent, [`ClientError::ServerMisbehaved`] before
     /// anything has been concluded; [`ClientError::TooManyContacts`] if the address book passes
     /// the quota of a rested account, and [`ClientError::QuotaExhausted`] if it passes what is left,
-    /// and there is no state store to go on from; [`ClientError::DirectoryChanged`] if the directory was
-    /// replaced three times meanwhile.
+    /// and there is no state store to go on from; [`ClientError::DirectoryChanged`] if the
+    /// directory was replaced three times meanwhile.
     pub async fn sync(
         &self,
         address_book: &AddressBook,

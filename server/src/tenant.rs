@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use acquaint_core::{
-    credential::{Claims, Pseudonym},
+    credential::{Claims, Pseudonym, Scope},
     keys::CredentialKey,
     manifest::{ManifestPin, TenantName},
 };
@@ -134,8 +134,9 @@ impl Tenant {
         &self.evaluator
     }
 
-    /// Reserves room in the evaluator for a batch of an account, which may have so much of it at a
-    /// time: it should not take what is there for all. Both are held until they are dropped.
+    /// Reserves room in the evaluator for a batch. An account may have so much of it at a time: it
+    /// should not take what is there for all. Registrars have the whole of the tenant's share. Both
+    /// are held until they are dropped.
     ///
     /// # Errors
     /// [`EvaluatorError::QueueFull`].
@@ -143,9 +144,14 @@ impl Tenant {
         &self,
         caller: &Claims,
         n_elements: u32,
-    ) -> Result<(Reservation, Held<Pseudonym>), EvaluatorError> {
-        let held = self.in_flight.take(&caller.pseudonym, n_elements as usize);
-        let held = held.ok_or(EvaluatorError::QueueFull { retry_after: ACCOUNT_WAIT })?;
+    ) -> Result<(Reservation, Option<Held<Pseudonym>>), EvaluatorError> {
+        let held = match caller.scope {
+            Scope::Register => None,
+            _ => {
+                let held = self.in_flight.take(&caller.pseudonym, n_elements as usize);
+                Some(held.ok_or(EvaluatorError::QueueFull { retry_after: ACCOUNT_WAIT })?)
+            }
+        };
         Ok((self.evaluator.reserve(n_elements)?, held))
     }
 

@@ -143,12 +143,6 @@ impl Admitted {
             _ => Err(Refusal::new(Reason::Internal)),
         }
     }
-
-    /// Whether the caller has shown more than that it can connect.
-    #[must_use]
-    pub const fn is_known(&self) -> bool {
-        matches!(self, Self::Holder(..) | Self::Operator)
-    }
 }
 
 impl fmt::Debug for Door {

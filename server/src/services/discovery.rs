@@ -16,9 +16,7 @@ use acquaint_proto::{
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{
-    batch_length, directory_refusal, evaluator_refusal, reserve_for_delta, watch::watched,
-};
+use super::{directory_refusal, evaluate_batch, reserve_for_delta, watch::watched};
 use crate::{
     admission::{Admitted, Allowance},
     directory::{
@@ -42,28 +40,13 @@ impl DiscoveryRpc {
     }
 }
 
-/// Cheap refusals first, then the charge, then the work.
 async fn evaluate(request: Request<EvaluateRequest>) -> Result<EvaluateResponse, Status> {
     let (tenant, claims) = Admitted::holder(&request)?;
-    let directory = tenant.directory();
     let EvaluateRequest { epoch, blinded_elements } = request.into_inner();
-    let refused = |error| directory_refusal(&error, "blinded_elements");
-    let key = directory.key(epoch).map_err(refused)?;
-    let n_elements = batch_length("blinded_elements", &blinded_elements)?;
-    let (reservation, _held) =
-        tenant.reserve(&claims, n_elements).map_err(|error| evaluator_refusal(&error))?;
-    let batch =
-        directory.parse_batch(&reservation, blinded_elements.clone()).await.map_err(refused)?;
-    let n_elements = u64::from(n_elements);
-    let successor = (epoch, directory.is_successor(epoch));
-    let charged = tenant.gate().charge(&claims, successor, &blinded_elements, n_elements).await?;
-    let evaluation =
-        directory.evaluate(&reservation, key, batch, &charged).await.map_err(refused)?;
-    let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
-    tracing::debug!(n_elements, charged = charged.elements(), "evaluated");
+    let (evaluated, charged) = evaluate_batch(&tenant, &claims, epoch, blinded_elements).await?;
     Ok(EvaluateResponse {
-        evaluated_elements: evaluation.elements.concat().into(),
-        proof: proof.to_bytes().to_vec().into(),
+        evaluated_elements: evaluated.elements,
+        proof: evaluated.proof,
         quota: charged.quota().map(|allowance| quota_message(&allowance, charged.elements())),
     })
 }

@@ -5,15 +5,19 @@ mod discovery;
 mod registry;
 mod watch;
 
-use acquaint_core::limits::{BATCH_ELEMENTS_MAX, ELEMENT_BYTES};
+use acquaint_core::{
+    credential::Claims,
+    limits::{BATCH_ELEMENTS_MAX, ELEMENT_BYTES},
+};
 use acquaint_proto::{Reason, Refusal};
+use bytes::Bytes;
 
 pub use admin::AdminRpc;
 pub use discovery::DiscoveryRpc;
 pub use registry::RegistryRpc;
 
 use crate::{
-    admission::store_refusal,
+    admission::{Charged, store_refusal},
     directory::DirectoryError,
     evaluator::{Evaluator, EvaluatorError, Reservation},
     store::StoreError,
@@ -25,6 +29,39 @@ use crate::{
 /// it has to wait like one.
 const DELTA_COST_ELEMENTS: u32 = 64;
 const ENTRIES_PER_ELEMENT: u64 = 256;
+
+/// An evaluated batch as it goes over the wire.
+struct Evaluated {
+    elements: Bytes,
+    proof: Bytes,
+}
+
+/// Evaluates a batch for a caller, of either service: cheap refusals first, then the charge, then
+/// the work.
+async fn evaluate_batch(
+    tenant: &Tenant,
+    caller: &Claims,
+    epoch: u32,
+    blinded_elements: Bytes,
+) -> Result<(Evaluated, Charged), Refusal> {
+    let directory = tenant.directory();
+    let refused = |error| directory_refusal(&error, "blinded_elements");
+    let key = directory.key(epoch).map_err(refused)?;
+    let n_elements = batch_length("blinded_elements", &blinded_elements)?;
+    let (reservation, _held) =
+        tenant.reserve(caller, n_elements).map_err(|error| evaluator_refusal(&error))?;
+    let batch =
+        directory.parse_batch(&reservation, blinded_elements.clone()).await.map_err(refused)?;
+    let successor = (epoch, directory.is_successor(epoch));
+    let charged =
+        tenant.gate().charge(caller, successor, &blinded_elements, n_elements.into()).await?;
+    let evaluation =
+        directory.evaluate(&reservation, key, batch, &charged).await.map_err(refused)?;
+    let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
+    tracing::debug!(n_elements, charged = charged.elements(), "evaluated");
+    let elements = evaluation.elements.concat().into();
+    Ok((Evaluated { elements, proof: proof.to_bytes().to_vec().into() }, charged))
+}
 
 /// Reserves room for the elements of a packed field, after a look at its length: what is refused
 /// here has cost nothing.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use acquaint_core::limits::MESSAGE_BYTES_MAX;
 use acquaint_proto::{
-    Reason, Refusal,
+    Refusal,
     v1::{
         RegisterRequest, RegisterResponse, RegistryServiceEvaluateRequest,
         RegistryServiceEvaluateResponse, RegistryServiceGetManifestRequest,
@@ -15,7 +15,7 @@ use acquaint_proto::{
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{directory_refusal, reserve, watch::watched};
+use super::{directory_refusal, evaluate_batch, reserve, watch::watched};
 use crate::{admission::Admitted, directory::Entries, store::Applied, tenant::Tenant};
 
 /// Answers `RegistryService`, for the tenant in whose name the door has let a call in.
@@ -88,25 +88,11 @@ impl RegistryService for RegistryRpc {
     ) -> Result<Response<RegistryServiceEvaluateResponse>, Status> {
         watched("Registry.Evaluate", async {
             let (tenant, claims) = Admitted::holder(&request)?;
-            let directory = tenant.directory();
             let RegistryServiceEvaluateRequest { epoch, blinded_elements } = request.into_inner();
-            let refused = |error| directory_refusal(&error, "blinded_elements");
-            let key = directory.key(epoch).map_err(refused)?;
-            let reservation = reserve(tenant.evaluator(), "blinded_elements", &blinded_elements)?;
-            let batch = directory
-                .parse_batch(&reservation, blinded_elements.clone())
-                .await
-                .map_err(refused)?;
-            let successor = (epoch, directory.is_successor(epoch));
-            let n_elements = batch.len() as u64;
-            let charged =
-                tenant.gate().charge(&claims, successor, &blinded_elements, n_elements).await?;
-            let evaluation =
-                directory.evaluate(&reservation, key, batch, &charged).await.map_err(refused)?;
-            let proof = evaluation.proof.ok_or_else(|| Refusal::new(Reason::Internal))?;
+            let (evaluated, _) = evaluate_batch(&tenant, &claims, epoch, blinded_elements).await?;
             Ok(Response::new(RegistryServiceEvaluateResponse {
-                evaluated_elements: evaluation.elements.concat().into(),
-                proof: proof.to_bytes().to_vec().into(),
+                evaluated_elements: evaluated.elements,
+                proof: evaluated.proof,
             }))
         })
         .await

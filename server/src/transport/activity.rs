@@ -43,7 +43,6 @@ struct Calls {
 pub(super) struct OpenCall {
     activity: Arc<Activity>,
     number: u64,
-    patient: bool,
 }
 
 /// What is to be done with a connection.
@@ -78,7 +77,7 @@ impl Activity {
         let now = Instant::now();
         calls.last = now;
         calls.open.insert(number, (!patient).then_some(now));
-        OpenCall { activity: Arc::clone(self), number, patient }
+        OpenCall { activity: Arc::clone(self), number }
     }
 
     /// A call in somebody's name was let in.
@@ -143,11 +142,8 @@ impl Calls {
 impl OpenCall {
     /// A message of it came, or was taken.
     pub(super) fn touch(&self) {
-        if self.patient {
-            return;
-        }
-        if let Some(taken) = self.activity.calls().open.get_mut(&self.number) {
-            *taken = Some(Instant::now());
+        if let Some(Some(moved)) = self.activity.calls().open.get_mut(&self.number) {
+            *moved = Instant::now();
         }
     }
 }

@@ -4,19 +4,16 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use tokio::time::Instant;
-
-use super::Counted;
+use super::{Counted, bucket::Bucket};
 
 /// Bits of an address that tell networks apart: what one customer or site usually has.
 const PREFIX_V4: u32 = 24;
 const PREFIX_V6: u32 = 56;
 
 /// Where a connection comes from, as far as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Network(u128);
 
 impl Network {
@@ -51,10 +48,8 @@ struct Counts {
 #[derive(Debug)]
 struct Crowd {
     open: usize,
-    /// A leaky bucket of new connections, in units of a connection times [`REFILL_S`] seconds in
-    /// milliseconds.
-    used: u64,
-    at: Instant,
+    /// New connections, in units of one times [`REFILL_S`] seconds in milliseconds.
+    new: Bucket,
 }
 
 /// A connection that is counted until this is dropped.
@@ -97,10 +92,7 @@ impl Census {
     pub(super) fn sweep(&self) {
         let per_refill = self.per_network_max as u64;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.networks.retain(|_, crowd| {
-            crowd.leak(per_refill);
-            crowd.open > 0 || crowd.used > 0
-        });
+        counts.networks.retain(|_, crowd| crowd.new.leak(per_refill) > 0 || crowd.open > 0);
         if counts.networks.capacity() > 4 * counts.networks.len() {
             counts.networks.shrink_to_fit();
         }
@@ -127,29 +119,22 @@ impl Drop for Counting {
 
 impl Crowd {
     fn new() -> Self {
-        Self { open: 0, used: 0, at: Instant::now() }
+        Self { open: 0, new: Bucket::new() }
     }
 
-    /// Lets time pass; whether a new connection does not come too fast.
+    /// Whether a new connection does not come too fast.
     fn hurry(&mut self, per_refill: u64) -> bool {
-        self.leak(per_refill);
         let unit = REFILL_S * 1_000;
-        let fits = self.used + unit <= per_refill * unit;
-        self.used += if fits { unit } else { 0 };
+        let fits = self.new.leak(per_refill) + unit <= per_refill * unit;
+        self.new.add(if fits { unit } else { 0 });
         fits
-    }
-
-    fn leak(&mut self, per_refill: u64) {
-        let elapsed = self.at.elapsed();
-        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        // Whole milliseconds leak; the rest of one counts next time.
-        self.at += Duration::from_millis(elapsed_ms);
-        self.used = self.used.saturating_sub(elapsed_ms.saturating_mul(per_refill));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::advance;
 
     use super::*;

@@ -204,8 +204,10 @@ impl Calls {
                 None => return None,
             }
         }
-        self.activity.prove();
-        self.seat.place.prove();
+        if !self.activity.is_proven() {
+            self.activity.prove();
+            self.seat.place.prove();
+        }
         let call = (Some(self.hub.calls.try_acquire().ok()?), accounts.call(admitted)?);
         let stream = match method.is_some_and(Method::streams_answer) {
             true => {

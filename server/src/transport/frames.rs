@@ -10,19 +10,17 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::bucket::Bucket;
 
 const PREFACE_BYTES: usize = 24;
 const HEADER_BYTES: usize = 9;
 
 /// Seconds' worth of control frames that may come at once.
-const BURST_S: u32 = 10;
+const BURST_S: u64 = 10;
 
 /// Bytes of answers for which a peer may send one WINDOW_UPDATE or PING without it counting: more
 /// often than any client that takes what it is sent, or measures how fast it comes.
@@ -38,47 +36,37 @@ const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 
-/// What a connection may still send of control frames: a leaky bucket.
+/// What a connection may still send of control frames.
 #[derive(Debug)]
 pub(super) struct Budget {
-    per_s: u32,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
+    per_s: u64,
     /// In units of a frame times 1,000 milliseconds.
-    used: u64,
-    at: Instant,
+    bucket: Mutex<Bucket>,
 }
 
 impl Budget {
     pub(super) fn new(per_s: u32) -> Arc<Self> {
-        let state = State { used: 0, at: Instant::now() };
-        Arc::new(Self { per_s, state: Mutex::new(state) })
+        Arc::new(Self { per_s: per_s.into(), bucket: Mutex::new(Bucket::new()) })
     }
 
     /// Spends some; `false` if there were not as many left, and from then on.
     pub(super) fn spend(&self, frames: u32) -> bool {
-        let capacity = u64::from(self.per_s) * u64::from(BURST_S) * 1_000;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.used > capacity {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if bucket.used() > self.capacity() {
             return false;
         }
-        let now = Instant::now();
-        let elapsed = now.duration_since(state.at);
-        // Whole milliseconds leak; the rest of one counts next time.
-        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        state.at += Duration::from_millis(elapsed_ms);
-        state.used = state.used.saturating_sub(elapsed_ms.saturating_mul(self.per_s.into()));
-        state.used += u64::from(frames) * 1_000;
-        state.used <= capacity
+        bucket.leak(self.per_s);
+        bucket.add(u64::from(frames) * 1_000);
+        bucket.used() <= self.capacity()
     }
 
     /// Whether it was overdrawn.
     pub(super) fn is_overdrawn(&self) -> bool {
-        let capacity = u64::from(self.per_s) * u64::from(BURST_S) * 1_000;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).used > capacity
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).used() > self.capacity()
+    }
+
+    const fn capacity(&self) -> u64 {
+        self.per_s * BURST_S * 1_000
     }
 }
 
@@ -218,6 +206,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
         time::advance,

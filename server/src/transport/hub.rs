@@ -10,7 +10,6 @@ use std::{
 };
 
 use acquaint_proto::Method;
-
 use tokio::{
     sync::Semaphore,
     time::{interval, timeout},

@@ -42,21 +42,10 @@ pub(crate) async fn accept_tcp(
     entry: Arc<Entry>,
     hub: Arc<Hub>,
 ) {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = hub.closing.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                let Some(seat) = hub.seat(Some(address.ip())) else { continue };
-                let (tls, entry, for_hub) =
-                    (Arc::clone(&tls), Arc::clone(&entry), Arc::clone(&hub));
-                hub.spawn(seat, |seat| encrypted(stream, tls, entry, for_hub, seat));
-            }
-            Err(error) => pause(&error).await,
-        }
+    while let Some((stream, address)) = next(&hub, || listener.accept()).await {
+        let Some(seat) = hub.seat(Some(address.ip())) else { continue };
+        let (tls, entry, for_hub) = (Arc::clone(&tls), Arc::clone(&entry), Arc::clone(&hub));
+        hub.spawn(seat, |seat| encrypted(stream, tls, entry, for_hub, seat));
     }
 }
 
@@ -89,28 +78,32 @@ async fn encrypted(
 
 /// Accepts connections of the operator until the hub is closed.
 pub(crate) async fn accept_unix(socket: AdminSocket, entry: Arc<Entry>, hub: Arc<Hub>) {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = hub.closing.cancelled() => return,
-            accepted = socket.0.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let Some(seat) = hub.seat(None) else { continue };
-                let (entry, for_hub) = (Arc::clone(&entry), Arc::clone(&hub));
-                hub.spawn(seat, |seat| {
-                    connection::serve(stream, Peer::default(), entry, for_hub, seat)
-                });
-            }
-            Err(error) => pause(&error).await,
-        }
+    while let Some((stream, _)) = next(&hub, || socket.0.accept()).await {
+        let Some(seat) = hub.seat(None) else { continue };
+        let (entry, for_hub) = (Arc::clone(&entry), Arc::clone(&hub));
+        hub.spawn(seat, |seat| connection::serve(stream, Peer::default(), entry, for_hub, seat));
     }
 }
 
-async fn pause(error: &io::Error) {
-    tracing::warn!(kind = ?error.kind(), "a connection could not be accepted");
-    sleep(ACCEPT_PAUSE).await;
+/// The next connection; `None` once the hub is closed.
+async fn next<T, F>(hub: &Hub, accept: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = hub.closing.cancelled() => return None,
+            accepted = accept() => accepted,
+        };
+        match accepted {
+            Ok(connection) => return Some(connection),
+            Err(error) => {
+                tracing::warn!(kind = ?error.kind(), "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 /// The operator's socket, mode 0600. It stays when the server stops; the next start replaces it.

@@ -18,6 +18,7 @@
 mod accounts;
 mod activity;
 mod body;
+mod bucket;
 mod census;
 mod connection;
 mod counters;
