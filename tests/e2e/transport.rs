@@ -195,6 +195,20 @@ async fn connections_that_ask_nothing_are_ended() {
 }
 
 #[tokio::test]
+async fn who_asks_nothing_and_does_not_leave_does_not_delay_the_end() {
+    // What would end such a connection by itself comes later than the drain's deadline.
+    let mut site = Site::new();
+    site.config.drain.deadline_ms = 5_000;
+    let world = site.start().await;
+    let mut silent = http2(&world, &[]).await;
+    // The server speaks HTTP/2 with it by now.
+    silent.read_exact(&mut [0; 9]).await.unwrap();
+    // Stopping checks that nothing was cut off by the deadline.
+    world.stop().await;
+    ended(&mut silent).await;
+}
+
+#[tokio::test]
 async fn an_idle_client_is_sent_away_and_comes_back() {
     let world = with_users(hasty()).await;
     let mut idle = http2(&world, &[]).await;

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::SemaphorePermit,
-    time::{Instant, interval_at, timeout},
+    time::{Instant, interval_at, sleep, timeout},
 };
 use tonic::{Status, body::Body};
 use tower::Service as _;
@@ -53,6 +53,10 @@ const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Control frames as which a call counts that came to nothing.
 const UNWELCOME_COST: u32 = 10;
+
+/// When the server ends: so long may who has asked nothing in anybody's name take to leave. It is
+/// for the last word of a watch of the health.
+const PARTING: Duration = Duration::from_millis(250);
 
 /// Told to a client whose call was given up or not begun.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
@@ -113,7 +117,11 @@ where
         .max_local_error_reset_streams(LOCAL_RESETS_MAX)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .serve_connection(io, service);
-    tokio::pin!(connection);
+    let parted = async {
+        hub.closing.cancelled().await;
+        sleep(PARTING).await;
+    };
+    tokio::pin!(connection, parted);
 
     let mut watch = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
     let mut leaving = false;
@@ -126,11 +134,13 @@ where
                 }
                 return;
             }
-            () = hub.closing.cancelled(), if !leaving => {
-                // Nobody is waited for who has asked nothing in anybody's name.
+            () = &mut parted, if !activity.is_proven() => {
+                // Its first call in somebody's name may have been let in since.
                 if !activity.is_proven() {
                     return;
                 }
+            }
+            () = hub.closing.cancelled(), if !leaving => {
                 connection.as_mut().graceful_shutdown();
                 leaving = true;
             }
