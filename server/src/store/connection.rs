@@ -209,7 +209,6 @@ pub(super) fn initialize(database: &Database, key_check: &[u8; 32]) -> Result<()
         txn.open_table(tables::QUOTAS)?;
         txn.open_table(tables::CREDITS)?;
         txn.open_table(tables::CHARGES)?;
-        txn.open_table(tables::CHARGE_TIMES)?;
     }
     Ok(txn.commit()?)
 }
@@ -219,7 +218,7 @@ pub(super) fn initialize(database: &Database, key_check: &[u8; 32]) -> Result<()
 fn admit(database: &Database, key_check: &[u8; 32]) -> Result<(), Fault> {
     let found = schema(database, key_check)?;
     if found != tables::SCHEMA {
-        migration::from_schema_1(database)?;
+        migration::migrate(database, found)?;
         tracing::info!(from = found, to = tables::SCHEMA, "the store was brought up to date");
     }
     Ok(())

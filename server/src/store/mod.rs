@@ -117,7 +117,8 @@ pub trait Store: Send + Sync + 'static {
     /// A request with the account and digest of one granted at most [`REPEAT_FREE_MS`] earlier is
     /// granted again at no charge; so is a request that costs nothing. A clock that jumps by more
     /// than that, either way, makes a repeat cost what a new request costs; it never makes a new
-    /// request free.
+    /// request free. Time has periods of that length: a charge that is granted has those of the
+    /// periods before the last one forgotten, a number at a time.
     ///
     /// A request with a [`Credit`] draws on that first and on the quota for the rest; the account
     /// has it from its first such request on, and once. An epoch that was dropped gives no credit.

@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 
 use redb::TableDefinition;
 
-use super::{Handle, Head, LoggedChange, MetaName, Publication, StoreError};
+use super::{Handle, Head, LoggedChange, MetaName, Publication, REPEAT_FREE_MS, StoreError};
 
 /// Version of everything in this file; a change of layout increments it.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 
 /// [`META_SCHEMA`], [`META_KEY_CHECK`], and what [`meta_key`] names.
 pub(super) const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
@@ -31,12 +31,13 @@ pub(super) const QUOTAS: TableDefinition<'_, &[u8; 16], &[u8; 24]> = TableDefini
 /// Epoch, account → elements used of the credit.
 pub(super) const CREDITS: TableDefinition<'_, &[u8; 20], &[u8; 8]> =
     TableDefinition::new("credits");
-/// Account, digest → milliseconds of the charge.
-pub(super) const CHARGES: TableDefinition<'_, &[u8; 48], &[u8; 8]> =
-    TableDefinition::new("charges");
-/// Milliseconds of the charge, account, digest → nothing: the charges in the order they expire.
-pub(super) const CHARGE_TIMES: TableDefinition<'_, &[u8; 56], &[u8]> =
-    TableDefinition::new("charge_times");
+/// Period, account, digest → milliseconds of the charge.
+///
+/// A period is [`REPEAT_FREE_MS`] long. A charge whose repeat is free lies in the period of the
+/// repeat or next to it, and periods end as ranges of keys: no second table has to know the charges
+/// in the order of their times, and a charge writes to as few pages as there can be.
+pub(super) const CHARGES: TableDefinition<'_, &[u8; 56], &[u8; 8]> =
+    TableDefinition::new("charge_periods");
 
 pub(super) const META_SCHEMA: &[u8] = b"schema";
 pub(super) const META_KEY_CHECK: &[u8] = b"key_check";
@@ -110,17 +111,18 @@ pub(super) fn credit_key(epoch: u32, account: &[u8; 16]) -> [u8; 20] {
     concat([&epoch.to_be_bytes(), account])
 }
 
-pub(super) fn charge_key(account: &[u8; 16], digest: &[u8; 32]) -> [u8; 48] {
-    concat([account, digest])
+/// The period of [`CHARGES`] that a time lies in.
+pub(super) const fn charge_period(at_ms: u64) -> u64 {
+    at_ms / REPEAT_FREE_MS
 }
 
-pub(super) fn charge_time_key(at_ms: u64, charge: &[u8; 48]) -> [u8; 56] {
-    concat([&at_ms.to_be_bytes(), charge])
+pub(super) fn charge_key(period: u64, account: &[u8; 16], digest: &[u8; 32]) -> [u8; 56] {
+    concat([&period.to_be_bytes(), account, digest])
 }
 
-/// Splits a key of [`CHARGE_TIMES`] into the time and the key of [`CHARGES`].
-pub(super) fn split_charge_time(key: &[u8; 56]) -> Option<(u64, [u8; 48])> {
-    Some((u64::from_be_bytes(*key.first_chunk()?), *key.last_chunk()?))
+/// All keys of [`CHARGES`] from the oldest period to this one.
+pub(super) fn charges_until(period: u64) -> RangeInclusive<[u8; 56]> {
+    [0; 56]..=concat([&period.to_be_bytes(), &[0xff; 48]])
 }
 
 /// All keys of an epoch, in a table whose keys begin with the epoch.

@@ -18,6 +18,8 @@ use super::{
 pub(super) use self::epoch::read_epoch;
 pub(super) use self::log::history;
 pub(super) use self::publication::{publications_after, read_last_publication};
+#[cfg(test)]
+pub(super) use self::quota::FORGOTTEN_MAX;
 pub(super) use self::quota::quota;
 pub(super) use self::rows::scan_after;
 
@@ -95,8 +97,7 @@ pub(super) struct Execution<'t> {
     publications: ByteTable<'t, 8>,
     quotas: Table<'t, &'static [u8; 16], &'static [u8; 24]>,
     credits: Table<'t, &'static [u8; 20], &'static [u8; 8]>,
-    charges: Table<'t, &'static [u8; 48], &'static [u8; 8]>,
-    charge_times: ByteTable<'t, 56>,
+    charges: Table<'t, &'static [u8; 56], &'static [u8; 8]>,
     head: Head,
     head_before: Head,
     /// Time of the latest charge granted in this transaction.
@@ -118,7 +119,6 @@ impl<'t> Execution<'t> {
             quotas: txn.open_table(tables::QUOTAS)?,
             credits: txn.open_table(tables::CREDITS)?,
             charges: txn.open_table(tables::CHARGES)?,
-            charge_times: txn.open_table(tables::CHARGE_TIMES)?,
             counters,
             head,
             head_before: head,
@@ -153,7 +153,7 @@ impl<'t> Execution<'t> {
     /// Completes the transaction's bookkeeping; says whether there is anything to commit.
     pub(super) fn finish(mut self) -> Result<bool, Fault> {
         if let Some(now_ms) = self.charged_at_ms {
-            self.purge(now_ms)?;
+            self.forget_charges(now_ms)?;
         }
         if self.head != self.head_before {
             let head = tables::encode_head(&self.head);

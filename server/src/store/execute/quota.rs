@@ -6,12 +6,12 @@ use super::super::error::Fault;
 use super::super::{
     ChargeOutcome, ChargeRequest, REPEAT_FREE_MS, StoreError, tables, writer::GROUP_COMMANDS_MAX,
 };
-use super::{Execution, Outcome, read_epoch};
+use super::{Execution, Outcome, read_epoch, remove_lowest};
 use crate::admission::bucket::{Bucket, QuotaPolicy, QuotaState};
 
 /// Most charges forgotten in one transaction. More than a group can add, so that a backlog
 /// shrinks; few enough for the transaction to stay short.
-const PURGE_ROWS_MAX: usize = 2 * GROUP_COMMANDS_MAX;
+pub(in super::super) const FORGOTTEN_MAX: usize = 2 * GROUP_COMMANDS_MAX;
 
 /// What an account has used of its credit under an epoch, and what is left.
 struct CreditUse {
@@ -26,12 +26,7 @@ impl Execution<'_> {
         let Some(bucket) = read_bucket(&self.quotas, account)? else {
             return Ok(Err(StoreError::Corrupt));
         };
-        let charge = tables::charge_key(account, digest);
-        let earlier = self.charges.get(&charge)?.map(|at| u64::from_be_bytes(*at.value()));
-        // The distance in either direction: were a charge of the future always a repeat, setting
-        // the clock back would make the batch free until the clock has caught up.
-        let repeat = earlier.is_some_and(|at_ms| at_ms.abs_diff(*now_ms) <= REPEAT_FREE_MS);
-        if repeat || *cost == 0 {
+        if *cost == 0 || self.is_repeat(account, digest, *now_ms)? {
             let quota = bucket.state(policy, *now_ms);
             return Ok(Ok(ChargeOutcome::Granted { charged: 0, quota }));
         }
@@ -48,7 +43,9 @@ impl Execution<'_> {
             self.credits.insert(&key, &used.saturating_add(from_credit).to_be_bytes())?;
         }
         self.quotas.insert(account, &charged.encode())?;
-        self.remember(&charge, earlier, *now_ms)?;
+        let charge = tables::charge_key(tables::charge_period(*now_ms), account, digest);
+        self.charges.insert(&charge, &now_ms.to_be_bytes())?;
+        self.charged_at_ms = self.charged_at_ms.max(Some(*now_ms));
         let quota = charged.state(policy, *now_ms);
         Ok(Ok(ChargeOutcome::Granted { charged: *cost, quota }))
     }
@@ -65,37 +62,28 @@ impl Execution<'_> {
         Ok(Some(CreditUse { key, used, left: credit.elements.saturating_sub(used) }))
     }
 
-    /// Notes a charge, so that its repeats are free for a while.
-    fn remember(
-        &mut self,
-        charge: &[u8; 48],
-        earlier_ms: Option<u64>,
-        now_ms: u64,
-    ) -> Result<(), Fault> {
-        if let Some(at_ms) = earlier_ms {
-            self.charge_times.remove(&tables::charge_time_key(at_ms, charge))?;
+    /// Whether the batch was charged a short time ago.
+    ///
+    /// The distance in either direction: were a charge of the future always a repeat, setting the
+    /// clock back would make the batch free until the clock has caught up.
+    fn is_repeat(&self, account: &[u8; 16], digest: &[u8; 32], now_ms: u64) -> Result<bool, Fault> {
+        let period = tables::charge_period(now_ms);
+        for period in period.saturating_sub(1)..=period.saturating_add(1) {
+            let charge = self.charges.get(&tables::charge_key(period, account, digest))?;
+            let at_ms = charge.map(|at| u64::from_be_bytes(*at.value()));
+            if at_ms.is_some_and(|at_ms| at_ms.abs_diff(now_ms) <= REPEAT_FREE_MS) {
+                return Ok(true);
+            }
         }
-        self.charges.insert(charge, &now_ms.to_be_bytes())?;
-        let time = tables::charge_time_key(now_ms, charge);
-        self.charge_times.insert(&time, [].as_slice())?;
-        self.charged_at_ms = self.charged_at_ms.max(Some(now_ms));
-        Ok(())
+        Ok(false)
     }
 
-    /// Forgets the charges whose repeats are no longer free, the oldest first.
-    pub(super) fn purge(&mut self, now_ms: u64) -> Result<(), Fault> {
-        let Some(horizon_ms) = now_ms.checked_sub(REPEAT_FREE_MS) else { return Ok(()) };
-        for _ in 0..PURGE_ROWS_MAX {
-            let Some(oldest) = self.charge_times.first()?.map(|(key, _)| *key.value()) else {
-                break;
-            };
-            let (at_ms, charge) = tables::split_charge_time(&oldest).ok_or(StoreError::Corrupt)?;
-            if at_ms >= horizon_ms {
-                break;
-            }
-            self.charge_times.remove(&oldest)?;
-            self.charges.remove(&charge)?;
-        }
+    /// Forgets charges whose repeats are no longer free: periods that are wholly over, the oldest
+    /// first, so many at a time.
+    pub(super) fn forget_charges(&mut self, now_ms: u64) -> Result<(), Fault> {
+        let Some(over) = tables::charge_period(now_ms).checked_sub(2) else { return Ok(()) };
+        let charges = tables::charges_until(over);
+        remove_lowest(&mut self.charges, charges.start(), charges.end(), FORGOTTEN_MAX)?;
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! Files of schema 1: brought up to date when they are opened, wholly or not at all.
+//! Files of schemas 1 and 2: brought up to date when they are opened, wholly or not at all.
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
 use super::faults::Disk;
 use super::redb_file::RedbFile;
 use super::*;
-use crate::store::RedbStore;
+use crate::store::{REPEAT_FREE_MS, RedbStore, tables};
 
 type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -99,12 +99,51 @@ async fn a_file_of_schema_1_is_brought_up_to_date() {
         assert_eq!(charged(store.charge(request(1, 1, 5)).await.unwrap()), Some(0));
         assert_eq!(store.quota(&[1; 16], &POLICY, NOW_MS).await.unwrap().remaining, 995);
     }
-    assert_eq!(schema(&Database::open(file.path()).unwrap()), (2, 0));
+    assert_eq!(schema(&Database::open(file.path()).unwrap()), (3, 0));
     let store = file.try_open().unwrap();
     store.apply(one(1, vec![remove(3)]), 10).await.unwrap();
     let history = store.history(1, VERSION, 100).unwrap().unwrap();
     assert_eq!(history.changes[0].before, Some(vec![3; 65]));
     store.record_publication(publication(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn charges_of_schema_2_stay_free_to_repeat() {
+    let file = RedbFile::new();
+    drop(file.try_open().unwrap());
+    let batches = [(1, 0), (2, REPEAT_FREE_MS - 1), (3, REPEAT_FREE_MS)];
+    {
+        let database = Database::open(file.path()).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut meta = txn.open_table(META).unwrap();
+        meta.insert(&b"schema"[..], &2_u32.to_be_bytes()[..]).unwrap();
+        txn.delete_table(tables::CHARGES).unwrap();
+        let mut charges = txn.open_table(CHARGES).unwrap();
+        let mut times = txn.open_table(CHARGE_TIMES).unwrap();
+        for (batch, ms) in batches {
+            let digest = request(1, batch, 5).digest;
+            let charge: [u8; 48] = [&[1; 16][..], &digest].concat().try_into().unwrap();
+            let at = (NOW_MS + ms).to_be_bytes();
+            let time: [u8; 56] = [&at[..], &charge].concat().try_into().unwrap();
+            charges.insert(&charge, &at).unwrap();
+            times.insert(&time, &[][..]).unwrap();
+        }
+        drop((meta, charges, times));
+        txn.commit().unwrap();
+    }
+    for _ in 0..2 {
+        let store = file.try_open().unwrap();
+        for (batch, ms) in batches {
+            let again = ChargeRequest { now_ms: NOW_MS + ms + 1, ..request(1, batch, 5) };
+            assert_eq!(charged(store.charge(again).await.unwrap()), Some(0), "{batch}");
+        }
+        assert_eq!(charged(store.charge(request(1, 4, 0)).await.unwrap()), Some(0));
+    }
+    let database = Database::open(file.path()).unwrap();
+    let snapshot = database.begin_read().unwrap();
+    let names = snapshot.list_tables().unwrap();
+    let names: Vec<_> = names.map(|table| table.name().to_owned()).collect();
+    assert!(names.iter().all(|name| name != "charges" && name != "charge_times"), "{names:?}");
 }
 
 #[test]
@@ -139,7 +178,7 @@ fn a_migration_that_fails_is_done_wholly_or_not_at_all() {
         drop(opened);
         for disk in [disk, power_cut] {
             let found = schema(&disk.database());
-            assert!(found == (2, 0) || (found == (1, 40) && !done), "{budget}: {found:?}");
+            assert!(found == (3, 0) || (found == (1, 40) && !done), "{budget}: {found:?}");
             old += usize::from(found.0 == 1);
             has_everything(&disk.store().unwrap());
         }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use super::conformance::{Harness, conformance};
 use super::*;
+use crate::store::execute::FORGOTTEN_MAX;
 use crate::store::tables::{self, Operation};
 use crate::store::{Credit, History, LoggedChange, REPEAT_FREE_MS, RedbStore};
 
@@ -95,9 +97,9 @@ async fn another_key_is_refused_and_changes_nothing() {
 fn another_schema_is_refused() {
     let file = RedbFile::new();
     drop(file.try_open().unwrap());
-    for found in [0, 3, u32::MAX] {
+    for found in [0, tables::SCHEMA + 1, u32::MAX] {
         edit(&file, tables::META, tables::META_SCHEMA, &found.to_be_bytes());
-        let expected = StoreError::SchemaVersion { found, supported: 2 };
+        let expected = StoreError::SchemaVersion { found, supported: tables::SCHEMA };
         assert_eq!(file.try_open().unwrap_err(), expected);
     }
     edit(&file, tables::META, tables::META_SCHEMA, b"no number");
@@ -193,11 +195,26 @@ async fn expired_charges_are_purged() {
     }
     let repeat = store.charge(later(0, 2 * REPEAT_FREE_MS)).await.unwrap();
     assert_eq!(charged(repeat), Some(0));
-    drop(store);
-    let database = Database::open(file.path()).unwrap();
-    let snapshot = database.begin_read().unwrap();
-    assert_eq!(snapshot.open_table(tables::CHARGES).unwrap().len().unwrap(), 2);
-    assert_eq!(snapshot.open_table(tables::CHARGE_TIMES).unwrap().len().unwrap(), 2);
+    let kept = |store| {
+        drop::<RedbStore>(store);
+        let database = Database::open(file.path()).unwrap();
+        let snapshot = database.begin_read().unwrap();
+        snapshot.open_table(tables::CHARGES).unwrap().len().unwrap()
+    };
+    // The next period is not over yet.
+    assert_eq!(kept(store), 22);
+    let store = file.try_open().unwrap();
+    let renewed = store.charge(later(5, 2 * REPEAT_FREE_MS)).await.unwrap();
+    assert_eq!(charged(renewed), Some(1));
+    assert_eq!(kept(store), 3);
+    // However many there are, a transaction forgets a number of them.
+    let store = file.try_open().unwrap();
+    join_all((10..610).map(|batch| store.charge(later(batch, 2 * REPEAT_FREE_MS)))).await;
+    store.charge(later(0, 4 * REPEAT_FREE_MS)).await.unwrap();
+    assert_eq!(kept(store), 3 + 600 - FORGOTTEN_MAX as u64 + 1);
+    let store = file.try_open().unwrap();
+    store.charge(later(1, 4 * REPEAT_FREE_MS)).await.unwrap();
+    assert_eq!(kept(store), 2);
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ struct Oracle {
     dropped: BTreeSet<u32>,
     /// Per account: elements in use times the milliseconds of a day, and the latest charge.
     quotas: HashMap<u8, (i128, u64)>,
-    charges: HashMap<(u8, u64), u64>,
+    /// Per account and batch: the times of its charges that are remembered.
+    charges: HashMap<(u8, u64), Vec<u64>>,
     credits: HashMap<(u32, u8), u64>,
     publications: Vec<u64>,
     meta: Option<Vec<u8>>,
@@ -138,8 +139,8 @@ impl Oracle {
         let now = now_ms.max(latest);
         let leaked = i128::from(now - latest) * i128::from(POLICY.refill_per_day);
         let used = (used - leaked).max(0);
-        let earlier = self.charges.get(&(account, batch));
-        if cost == 0 || earlier.is_some_and(|at| at.abs_diff(now_ms) <= REPEAT_FREE_MS) {
+        let mut earlier = self.charges.get(&(account, batch)).into_iter().flatten();
+        if cost == 0 || earlier.any(|at| at.abs_diff(now_ms) <= REPEAT_FREE_MS) {
             return Some(0);
         }
         let credit = request.credit.filter(|credit| !self.dropped.contains(&credit.epoch));
@@ -156,7 +157,11 @@ impl Oracle {
             *self.credits.entry((credit.epoch, account)).or_default() += from_credit;
         }
         self.quotas.insert(account, (used + rest, now));
-        self.charges.insert((account, batch), now_ms);
+        self.charges.entry((account, batch)).or_default().push(now_ms);
+        let period = |at_ms: u64| at_ms / REPEAT_FREE_MS;
+        for charges in self.charges.values_mut() {
+            charges.retain(|at| period(*at) + 2 > period(now_ms));
+        }
         Some(cost)
     }
 
