@@ -9,7 +9,6 @@ use std::{
 
 /// Counts what holders hold. A holder that holds nothing is forgotten.
 pub(crate) struct Holdings<K> {
-    limit: usize,
     counts: Mutex<HashMap<K, usize>>,
 }
 
@@ -21,16 +20,15 @@ pub(crate) struct Held<K: Eq + Hash> {
 }
 
 impl<K: Clone + Eq + Hash> Holdings<K> {
-    /// Nobody may hold more than `limit` at a time.
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, counts: Mutex::default() })
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { counts: Mutex::default() })
     }
 
-    /// Takes `n` more for a holder, if it then has no more than it may have.
-    pub(crate) fn take(self: &Arc<Self>, holder: &K, n: usize) -> Option<Held<K>> {
+    /// Takes `n` more for a holder, if it then has at most `limit`.
+    pub(crate) fn take(self: &Arc<Self>, holder: &K, n: usize, limit: usize) -> Option<Held<K>> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let held = counts.get(holder).copied().unwrap_or_default();
-        let held = held.checked_add(n).filter(|held| *held <= self.limit)?;
+        let held = held.checked_add(n).filter(|held| *held <= limit)?;
         counts.insert(holder.clone(), held);
         drop(counts);
         Some(Held { holdings: Arc::clone(self), holder: holder.clone(), n })
@@ -48,10 +46,10 @@ impl<K: Eq + Hash> Drop for Held<K> {
     }
 }
 
-// Who holds what is nobody's business: counts and limits only.
+// Who holds what is nobody's business.
 impl<K> fmt::Debug for Holdings<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Holdings").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("Holdings").finish_non_exhaustive()
     }
 }
 
@@ -67,22 +65,22 @@ mod tests {
 
     #[test]
     fn each_holder_has_the_limit_and_no_more() {
-        let holdings = Holdings::new(5);
-        let first = holdings.take(&"alice", 3).unwrap();
-        let _second = holdings.take(&"alice", 2).unwrap();
-        assert!(holdings.take(&"alice", 1).is_none());
-        assert!(holdings.take(&"alice", usize::MAX).is_none());
-        assert!(holdings.take(&"bob", 6).is_none());
-        let _others = holdings.take(&"bob", 5).unwrap();
+        let holdings = Holdings::new();
+        let first = holdings.take(&"alice", 3, 5).unwrap();
+        let _second = holdings.take(&"alice", 2, 5).unwrap();
+        assert!(holdings.take(&"alice", 1, 5).is_none());
+        assert!(holdings.take(&"alice", usize::MAX, 5).is_none());
+        assert!(holdings.take(&"bob", 6, 5).is_none());
+        let _others = holdings.take(&"bob", 5, 5).unwrap();
         drop(first);
-        assert!(holdings.take(&"alice", 3).is_some());
+        assert!(holdings.take(&"alice", 3, 5).is_some());
     }
 
     #[test]
     fn who_holds_nothing_is_forgotten() {
-        let holdings = Holdings::new(1);
-        assert!(holdings.take(&"refused", 2).is_none());
-        drop(holdings.take(&"alice", 1));
+        let holdings = Holdings::new();
+        assert!(holdings.take(&"refused", 2, 1).is_none());
+        drop(holdings.take(&"alice", 1, 1));
         assert!(holdings.counts.lock().unwrap().is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! A tenant: keys, store, directory and gate of its own. Tenants of a server share its port, its
-//! threads and nothing else.
+//! A tenant: keys, store, directory and gate of its own. Tenants of a server share its port and its
+//! threads, of which each has a part, and nothing else.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::Gate,
     clock::Clock,
-    config::TenantSettings,
+    config::{TenantSettings, TransportShare},
     directory::{Directory, PublishHandle, Publisher, RotateHandle, Rotator},
     evaluator::{Evaluator, EvaluatorError, Reservation},
     holdings::{Held, Holdings},
@@ -31,11 +31,12 @@ pub struct Tenant {
     name: TenantName,
     pin: ManifestPin,
     asks_for_certificates: bool,
+    transport_share: TransportShare,
     gate: Gate,
     directory: Arc<Directory>,
     evaluator: Evaluator,
-    /// Elements of each account that wait or run in the evaluator.
-    in_flight: Arc<Holdings<Pseudonym>>,
+    /// Elements of each account that wait or run in the evaluator, and how many they may be.
+    in_flight: (Arc<Holdings<Pseudonym>>, u32),
     publish: PublishHandle,
     rotate: RotateHandle,
     store: Arc<dyn Store>,
@@ -86,10 +87,11 @@ impl Tenant {
             name: settings.name,
             pin: keys.manifest.pin(),
             asks_for_certificates: settings.registrar_authorities.is_some(),
+            transport_share: settings.transport_share,
             gate,
             directory,
             evaluator,
-            in_flight: Holdings::new(settings.account_elements as usize),
+            in_flight: (Holdings::new(), settings.account_elements),
             publish,
             rotate,
             store,
@@ -114,6 +116,12 @@ impl Tenant {
     #[must_use]
     pub const fn asks_for_certificates(&self) -> bool {
         self.asks_for_certificates
+    }
+
+    /// Its part of connections, calls and streams.
+    #[must_use]
+    pub const fn transport_share(&self) -> TransportShare {
+        self.transport_share
     }
 
     /// What its callers may look up.
@@ -148,7 +156,9 @@ impl Tenant {
         let held = match caller.scope {
             Scope::Register => None,
             _ => {
-                let held = self.in_flight.take(&caller.pseudonym, n_elements as usize);
+                let (in_flight, limit) = &self.in_flight;
+                let (n, limit) = (n_elements as usize, *limit as usize);
+                let held = in_flight.take(&caller.pseudonym, n, limit);
                 Some(held.ok_or(EvaluatorError::QueueFull { retry_after: ACCOUNT_WAIT })?)
             }
         };

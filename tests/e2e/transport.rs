@@ -5,7 +5,10 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use acquaint_client::Visibility;
 use acquaint_core::credential::{Claims, Credential, Scope};
-use acquaint_proto::{Method, Reason, Received, v1::GetQuotaRequest};
+use acquaint_proto::{
+    Method, Reason, Received,
+    v1::{GetQuotaRequest, discovery_service_client::DiscoveryServiceClient},
+};
 use acquaint_server::keystore::CredentialKeyFiles;
 use bytes::Bytes;
 use futures_util::stream;
@@ -17,15 +20,19 @@ use rustls::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tonic::{Code, Status, client::Grpc};
+use tonic::{Code, Status, client::Grpc, transport::Channel};
 
 use crate::{
     binary::PATIENCE,
     floods::frames,
-    world::{Raw, Site, World, authorized, book, call_raw, found, install_provider, oracle, users},
+    world::{
+        Raw, Site, World, authorized, book, call_raw, collect, found, install_provider, oracle,
+        users,
+    },
 };
 
 /// A site whose timeouts are over soon.
@@ -106,7 +113,7 @@ async fn with_users(site: Site) -> World {
     world
 }
 
-async fn get_quota(world: &World, channel: tonic::transport::Channel) -> Result<Bytes, Status> {
+async fn get_quota(world: &World, channel: Channel) -> Result<Bytes, Status> {
     let credential = world.site.credential("account", Scope::Discover);
     let request = authorized(&credential, Bytes::new());
     call_raw(channel, Method::DiscoveryGetQuota.path(), request).await.map(|all| all[0].clone())
@@ -381,7 +388,7 @@ async fn calls_past_the_limits_are_shed() {
     let shed = async {
         loop {
             match fetch().await {
-                Ok(answer) => drop(crate::world::collect(answer.into_inner()).await),
+                Ok(answer) => drop(collect(answer.into_inner()).await),
                 Err(status) => return status,
             }
         }
@@ -430,6 +437,91 @@ async fn an_account_holds_a_few_places_and_no_more() {
     looks_up(&world, "another").await;
     waiting.abort();
     world.stop().await;
+}
+
+/// The accounts of a tenant together have its part of connections, calls and streams, and leave the
+/// other tenants theirs.
+#[tokio::test]
+async fn a_tenant_holds_its_part_and_no_more() {
+    let mut site = Site::new();
+    site.add_tenant("other");
+    site.config.transport.calls = 4;
+    site.config.transport.streams = 4;
+    site.config.tenants.get_mut("other").unwrap().connections = Some(3);
+    site.config.drain.deadline_ms = 100;
+    let world = site.start().await;
+    let credential = |account: &str| world.site.credential_of("other", account, Scope::Discover);
+    let ask = async |channel: &Channel, account: &str| {
+        let request = authorized(&credential(account), Bytes::new());
+        call_raw(channel.clone(), Method::DiscoveryGetQuota.path(), request).await.map(drop)
+    };
+    let is_busy = |status: &Status| Received::from(status).reason == Some(Reason::QueueFull);
+    // Places are taken, and given back, a moment after the client has done its part.
+    let until = async |channel: &Channel, account: &str, busy: bool| {
+        let asked = async {
+            while ask(channel, account).await.is_err_and(|status| is_busy(&status)) != busy {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, asked).await.unwrap();
+    };
+    // Nobody else is kept out, whatever this tenant holds.
+    let others = async || {
+        get_quota(&world, world.channel()).await.unwrap();
+    };
+
+    let (first, second, third) = (world.channel(), world.channel(), world.channel());
+    for (channel, account) in [(&first, "a"), (&second, "b"), (&third, "c")] {
+        ask(channel, account).await.unwrap();
+    }
+    let fourth = world.channel();
+    assert!(is_busy(&ask(&fourth, "d").await.unwrap_err()));
+    ask(&first, "d").await.unwrap();
+    others().await;
+    drop(third);
+    until(&fourth, "d", false).await;
+
+    // Two calls, of two accounts, that wait for the rest of their messages: half of the four.
+    let waiting = [(&first, "a"), (&second, "b")].map(|(channel, account)| {
+        let (channel, credential) = (channel.clone(), credential(account));
+        tokio::spawn(async move {
+            let mut grpc = Grpc::new(channel);
+            grpc.ready().await.unwrap();
+            let request = authorized(&credential, stream::pending::<Bytes>());
+            let path = Method::DiscoveryEvaluate.path().parse().unwrap();
+            grpc.streaming(request, path, Raw).await.map(drop)
+        })
+    });
+    until(&fourth, "d", true).await;
+    others().await;
+    waiting.iter().for_each(JoinHandle::abort);
+    until(&fourth, "d", false).await;
+
+    // Two answers that nobody reads, on the connection that is left to it.
+    drop((first, second));
+    let message = frames::message(world.newest_snapshot_of("other"));
+    let mut unread = http2(&world, &[(frames::INITIAL_WINDOW_SIZE, 0)]).await;
+    for (id, account) in [(1, "a"), (3, "b")] {
+        let path = Method::DiscoveryFetchSet.path();
+        let block = frames::call(path, Some(credential(account).expose_text()));
+        unread.write_all(&frames::headers(id, &block, frames::END_HEADERS)).await.unwrap();
+        unread.write_all(&frames::data(id, &message, frames::END_STREAM)).await.unwrap();
+    }
+    let fetch = async |tenant: &str| {
+        let snapshot = world.newest_snapshot_of(tenant);
+        let message = acquaint_proto::v1::FetchSetRequest { snapshot, ..Default::default() };
+        let credential = world.site.credential_of(tenant, "d", Scope::Discover);
+        let mut discovery = DiscoveryServiceClient::new(fourth.clone());
+        let answer = discovery.fetch_set(authorized(&credential, message)).await?;
+        collect(answer.into_inner()).await.unwrap();
+        Ok::<_, Status>(())
+    };
+    let full = async { while !fetch("other").await.is_err_and(|status| is_busy(&status)) {} };
+    timeout(PATIENCE, full).await.unwrap();
+    fetch("default").await.unwrap();
+    // Calls without streams go on.
+    ask(&fourth, "d").await.unwrap();
+    world.stop_cut_off().await;
 }
 
 /// Calls without a credential are few for each network, small, and soon over; they take nothing

@@ -178,6 +178,11 @@ impl World {
     /// The number of the snapshot that is published.
     pub async fn newest_snapshot(&self) -> u64 {
         let tenant = self.tenants.iter().next().unwrap();
+        self.newest_snapshot_of(tenant.name().as_str())
+    }
+
+    pub fn newest_snapshot_of(&self, tenant: &str) -> u64 {
+        let tenant = self.tenants.get(&tenant.parse().unwrap()).unwrap();
         tenant.directory().published().manifest.current().snapshot.number
     }
 

@@ -8,7 +8,7 @@ use acquaint_core::{
     manifest::{Policy, TenantName},
 };
 
-use super::{Config, Publication, Quota, Rotation, Tenant};
+use super::{Config, Publication, Quota, Rotation, Tenant, Transport, TransportShare};
 use crate::{
     admission::{Quotas, bucket::QuotaPolicy},
     directory::CompactionPolicy,
@@ -42,6 +42,8 @@ pub struct TenantSettings {
     pub queue_elements: u32,
     /// The same for one account.
     pub account_elements: u32,
+    /// Its part of connections, calls and streams.
+    pub transport_share: TransportShare,
     /// Entries that it may register.
     pub entries_max: u64,
     /// What is promised to clients.
@@ -95,8 +97,8 @@ pub enum ConfigError {
     SnapshotShare,
     /// A limit of nothing.
     #[error(
-        "the limits in `transport` must be at least 1, its timeouts at least 1 ms, and `stall_ms` at \
-         least `call_ms`"
+        "the limits in `transport`, and a tenant's part of them, must be at least 1, its timeouts at \
+         least 1 ms, and `stall_ms` at least `call_ms`"
     )]
     Transport,
     /// More entries than a directory holds.
@@ -139,9 +141,8 @@ impl Config {
         let whole = self.evaluator.queue_elements;
         let account_elements = self.evaluator.account_elements;
         let largest = u32::try_from(BATCH_ELEMENTS_MAX).expect("a batch has thousands of elements");
-        // One of several leaves the others something.
-        let share = if self.tenants.len() > 1 { (whole / 2).max(largest) } else { whole };
-        let queue_elements = tenant.queue_elements.unwrap_or(share).min(whole);
+        let part = if self.is_shared() { (whole / 2).max(largest) } else { whole };
+        let queue_elements = tenant.queue_elements.unwrap_or(part).min(whole);
         if queue_elements < largest || account_elements < largest {
             return Err(ConfigError::Queue);
         }
@@ -159,6 +160,7 @@ impl Config {
             registrar_authorities: tenant.registrar_authorities.clone(),
             queue_elements,
             account_elements,
+            transport_share: self.transport_share(tenant)?,
             entries_max,
             policy: policy(&quotas, &publication),
             quotas,
@@ -167,9 +169,28 @@ impl Config {
             grace_s: grace_s.into(),
         })
     }
+
+    fn transport_share(&self, tenant: &Tenant) -> Result<TransportShare, ConfigError> {
+        let Transport { connections, calls, streams, .. } = self.transport;
+        let part = |all: usize| if self.is_shared() { all.div_ceil(2) } else { all };
+        let share = |own: Option<usize>, all| own.unwrap_or(part(all)).min(all);
+        let share = TransportShare {
+            connections: share(tenant.connections, connections),
+            calls: share(tenant.calls, calls),
+            streams: share(tenant.streams, streams),
+        };
+        let least = share.connections.min(share.calls).min(share.streams);
+        if least == 0 { Err(ConfigError::Transport) } else { Ok(share) }
+    }
+
+    /// Whether there are several tenants: unless it is stated otherwise, each leaves the others half
+    /// of everything.
+    fn is_shared(&self) -> bool {
+        self.tenants.len() > 1
+    }
 }
 
-impl super::Transport {
+impl Transport {
     fn is_possible(&self) -> bool {
         let counts = [
             self.connections,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use admission::{ClassQuota, Quota, RegistrarQuota};
 pub use check::{Checked, ConfigError, TenantSettings};
 pub use own::{OwnPublication, OwnQuota, OwnRotation};
-pub use transport::{Timeouts, Transport};
+pub use transport::{Timeouts, Transport, TransportShare};
 
 use crate::evaluator::QUEUE_ELEMENTS_DEFAULT;
 
@@ -71,6 +71,15 @@ pub struct Tenant {
     /// queue for the only tenant, and half of it for one of several.
     #[serde(default)]
     pub queue_elements: Option<u32>,
+    /// The same for connections, at a time.
+    #[serde(default)]
+    pub connections: Option<usize>,
+    /// The same for calls that wait for their answer.
+    #[serde(default)]
+    pub calls: Option<usize>,
+    /// The same for answers that are being streamed.
+    #[serde(default)]
+    pub streams: Option<usize>,
     /// Entries that it may register; as many as a directory can hold if missing.
     #[serde(default)]
     pub entries_max: Option<u64>,
@@ -187,6 +196,9 @@ impl Tenant {
             keys: keys.into(),
             registrar_authorities: None,
             queue_elements: None,
+            connections: None,
+            calls: None,
+            streams: None,
             entries_max: None,
             publication: OwnPublication::default(),
             rotation: OwnRotation::default(),

@@ -36,6 +36,17 @@ pub struct Transport {
     pub timeouts: Timeouts,
 }
 
+/// What a tenant may have at a time of what all share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportShare {
+    /// Connections whose first admitted call was in the name of one of its accounts.
+    pub connections: usize,
+    /// Calls that wait for their answer.
+    pub calls: usize,
+    /// Answers that are being streamed.
+    pub streams: usize,
+}
+
 /// How long things may take, in milliseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]

@@ -14,7 +14,7 @@ use super::{
     activity::OpenCall,
 };
 
-/// A place among the streams of all, and among those of an account if it is one's.
+/// A place among the streams of all, and among those of an account and its tenant if it is one's.
 pub(super) type StreamPlace = (OwnedSemaphorePermit, Option<Held>);
 
 /// What comes from a client.

@@ -73,7 +73,8 @@ struct Calls {
     network: Option<Network>,
     activity: Arc<Activity>,
     budget: Arc<Budget>,
-    /// The connection's place among those of the account that made its first admitted call.
+    /// The connection's place among those of the account that made its first admitted call, and of
+    /// its tenant.
     account: OnceLock<Held>,
 }
 

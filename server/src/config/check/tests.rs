@@ -118,6 +118,20 @@ fn a_tenants_own_sections_take_the_place_of_the_common_ones() {
     assert_eq!(checked.tenants[1].policy.quota_refill_per_day, 77);
     let as_common = Quota { elements: 7_000, ..config.quota.clone() };
     assert_eq!(checked.tenants[1].quotas, as_common.check().unwrap());
+    // Half of connections, calls and streams, unless it is stated; never more than there are.
+    let share = |c: &Config, tenant: usize| {
+        let TransportShare { connections, calls, streams } =
+            c.check().unwrap().tenants[tenant].transport_share;
+        (connections, calls, streams)
+    };
+    assert_eq!(share(&Config::default(), 0), (4_096, 1_024, 1_024));
+    assert_eq!((share(&config, 0), share(&config, 1)), ((2_048, 512, 512), (2_048, 512, 512)));
+    let other = config.tenants.get_mut("other").unwrap();
+    (other.connections, other.calls, other.streams) = (Some(1), Some(9_999), Some(300));
+    assert_eq!(share(&config, 1), (1, 1_024, 300));
+    config.tenants.get_mut("other").unwrap().calls = Some(0);
+    assert_eq!(config.check(), Err(ConfigError::Transport));
+    config.tenants.get_mut("other").unwrap().calls = None;
     for (queue, entries) in [(4_095, 1), (4_096, 0), (4_096, DIRECTORY_MEMBERS_MAX + 1)] {
         let other = config.tenants.get_mut("other").unwrap();
         (other.queue_elements, other.entries_max) = (Some(queue), Some(entries));
