@@ -8,8 +8,9 @@ use acquaint_client::{
     StateError, SyncOutcome, Visibility,
 };
 use acquaint_core::manifest::EpochInfo;
-use acquaint_proto::v1::{FetchDeltaRequest, GetManifestRequest};
+use acquaint_proto::v1::{FetchDeltaRequest, FetchDeltaResponse, GetManifestRequest};
 use acquaint_server::clock::ManualClock;
+use tonic::Status;
 
 use crate::world::{
     Site, World, book, collect, found, label, now_s, number, oracle, seeded, users,
@@ -218,7 +219,8 @@ async fn what_was_evaluated_before_a_failure_is_not_evaluated_again() {
     assert_eq!((outcome.report.elements, found(&outcome)), (0, oracle(&large, &people)));
 }
 
-/// Any two versions that manifests named are joined by a delta; others are refused by name.
+/// Any two versions that manifests named are joined by a delta; others are refused by name, also by
+/// a server that was started again.
 #[tokio::test]
 async fn deltas_lead_from_any_version_to_any_later_one() {
     let world = site().start().await;
@@ -229,32 +231,22 @@ async fn deltas_lead_from_any_version_to_any_later_one() {
         versions.push(newest(&world).await);
     }
     assert!(versions.iter().all(|info| info.snapshot.number == versions[0].snapshot.number));
-    let fetch = async |from: (u64, u64), to: (u64, u64)| {
-        let message = FetchDeltaRequest {
-            snapshot: from.0,
-            version: from.1,
-            to_snapshot: to.0,
-            to_version: to.1,
-        };
-        let answer = world.discovery().fetch_delta(world.asks("reader", message)).await?;
-        collect(answer.into_inner()).await
-    };
     let position = |info: &EpochInfo| (info.snapshot.number, info.version);
     for (i, from) in versions.iter().enumerate() {
         for to in &versions[i..] {
-            let messages = fetch(position(from), position(to)).await.unwrap();
+            let messages = fetch(&world, position(from), position(to)).await.unwrap();
             let last = messages.last().unwrap();
             assert_eq!((last.snapshot, last.version), position(to));
             assert_eq!(last.delta_bytes == 0, from.version == to.version);
         }
         for to in &versions[..i] {
-            assert!(fetch(position(from), position(to)).await.is_err(), "backward");
+            assert!(fetch(&world, position(from), position(to)).await.is_err(), "backward");
         }
     }
     let (snapshot, version) = position(versions.last().unwrap());
     let unknown = [(snapshot + 1, version), (0, version), (snapshot, version + 1), (snapshot, 0)];
     for from in unknown {
-        let status = fetch(from, (snapshot, version)).await.unwrap_err();
+        let status = fetch(&world, from, (snapshot, version)).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::NotFound, "{from:?}");
     }
 
@@ -266,13 +258,37 @@ async fn deltas_lead_from_any_version_to_any_later_one() {
     world.publish().await;
     let (number, newest) = position(&newest(&world).await);
     assert!(number == snapshot && newest > version + 3);
-    fetch((snapshot, version), (snapshot, newest)).await.unwrap();
-    for between in version + 1..newest {
-        for (from, to) in [(between, newest), (version, between)] {
-            let status = fetch((snapshot, from), (snapshot, to)).await.unwrap_err();
-            assert_eq!(status.code(), tonic::Code::NotFound, "{from} to {to}");
+    let named: Vec<_> = versions.iter().map(|info| info.version).chain([newest]).collect();
+    let mut world = world;
+    for starts in 0..2 {
+        let mut n_refused = 0;
+        for from in named[0]..=newest {
+            for to in from..=newest {
+                let are_named = named.contains(&from) && named.contains(&to);
+                match fetch(&world, (snapshot, from), (snapshot, to)).await {
+                    Ok(_) => assert!(are_named, "{from} to {to} after {starts} starts"),
+                    Err(status) => {
+                        assert!(!are_named, "{from} to {to} after {starts} starts: {status}");
+                        assert_eq!(status.code(), tonic::Code::NotFound, "{from} to {to}");
+                        n_refused += 1;
+                    }
+                }
+            }
         }
+        assert!(n_refused > 50, "{n_refused}");
+        world = world.stop().await.start().await;
     }
+    world.stop().await;
+}
+
+async fn fetch(
+    world: &World,
+    (snapshot, version): (u64, u64),
+    (to_snapshot, to_version): (u64, u64),
+) -> Result<Vec<FetchDeltaResponse>, Status> {
+    let message = FetchDeltaRequest { snapshot, version, to_snapshot, to_version };
+    let answer = world.discovery().fetch_delta(world.asks("reader", message)).await?;
+    collect(answer.into_inner()).await
 }
 
 /// Whoever was away for too long gets a snapshot, not an error.

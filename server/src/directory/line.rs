@@ -13,6 +13,7 @@ use arc_swap::ArcSwapOption;
 use super::{
     DirectoryError,
     lineage::{Lineage, Origin, Step},
+    named::Kept,
     rows::Rows,
     snapshot::{Snapshot, SnapshotError, universe_for},
 };
@@ -99,7 +100,8 @@ impl Line {
 
     /// Rebuilds what was published before the process started, from rows and log.
     ///
-    /// `origins` are the snapshots that were known then. If the log does not reach back, or gives
+    /// `origins` are the snapshots that were known then, `kept` the versions that are known to have
+    /// been named. If the log does not reach back, or gives
     /// another snapshot than the one published, nothing is restored: the next update makes a new
     /// snapshot, and clients download it.
     ///
@@ -109,6 +111,7 @@ impl Line {
         &self,
         published: &EpochInfo,
         origins: &[Origin],
+        kept: &Kept,
     ) -> Result<(), DirectoryError> {
         for (i, first) in origins.iter().enumerate() {
             let changes_max = OVERLAY_ENTRIES_MAX;
@@ -119,7 +122,7 @@ impl Line {
             let origins = origins.get(i..).unwrap_or_default();
             match self.replay(&published.snapshot.universe, origins, &history) {
                 Ok(mut lineage) if self.info(&lineage, published.version)? == *published => {
-                    lineage.forget_names(published.version);
+                    lineage.take_names(kept);
                     self.lineage.store(Some(Arc::new(lineage)));
                 }
                 Ok(_) | Err(DirectoryError::Overlay(_) | DirectoryError::Snapshot(_)) => {

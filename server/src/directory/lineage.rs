@@ -9,7 +9,7 @@ use acquaint_core::{
 use bytes::Bytes;
 
 use super::{
-    named::Named,
+    named::{Kept, Named},
     snapshot::{Snapshot, SnapshotError},
     timeline::{RecordChange, Timeline},
 };
@@ -178,10 +178,10 @@ impl Lineage {
         }
     }
 
-    /// After a restart: up to a version, nobody remembers which ones manifests named.
-    pub(super) fn forget_names(&mut self, up_to: u64) {
+    /// After a restart: which versions manifests named, as far as they are kept.
+    pub(super) fn take_names(&mut self, kept: &Kept) {
         for link in &mut self.links {
-            link.named = Named::since(up_to);
+            link.named = Named::of(&kept.from(link.origin.version));
         }
         // What is recorded beyond is named next.
         if let Some(newest) = self.links.back_mut() {
@@ -194,7 +194,8 @@ impl Lineage {
     }
 
     /// The way from one version to another, each over a snapshot (number, version). `None` if a
-    /// version is not one that a manifest has named, as far as that is known, is too old, or lies the other way.
+    /// version is not one that a manifest has named, as far as that is known, is too old, or lies
+    /// the other way.
     ///
     /// Cost: in proportion to what changed since the first snapshot.
     ///

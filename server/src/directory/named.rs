@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use acquaint_core::manifest::VerifiedManifest;
+
 /// Versions that are copied when a list is cloned; the others are shared.
 const TAIL_MAX: usize = 1_024;
 
@@ -18,10 +20,41 @@ pub(super) struct Named {
     tail: Vec<u64>,
 }
 
+/// What a process that starts finds of an epoch's versions in the manifests of before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    forgotten: u64,
+    versions: Vec<u64>,
+}
+
+impl Kept {
+    /// From manifests in their order, as far back as they are kept.
+    pub(super) fn of(manifests: &[VerifiedManifest], epoch: u32) -> Self {
+        let begins = |first: &VerifiedManifest| first.sequence == 1 || first.epoch(epoch).is_none();
+        let is_whole = manifests.first().is_none_or(begins);
+        let infos = manifests.iter().filter_map(|manifest| manifest.epoch(epoch));
+        let versions: Vec<_> = infos.map(|info| info.version).collect();
+        let forgotten = versions.first().filter(|_| !is_whole).copied().unwrap_or_default();
+        Self { forgotten, versions }
+    }
+
+    /// The same, with nothing known before a version.
+    pub(super) fn from(&self, version: u64) -> Self {
+        Self { forgotten: self.forgotten.max(version), versions: self.versions.clone() }
+    }
+}
+
 impl Named {
     /// A list about which nothing is known up to a version.
     pub(super) fn since(forgotten: u64) -> Self {
         Self { forgotten, ..Self::default() }
+    }
+
+    /// A list of what manifests that are kept named; about what was before nothing is known.
+    pub(super) fn of(kept: &Kept) -> Self {
+        let mut named = Self::since(kept.forgotten);
+        kept.versions.iter().for_each(|version| named.add(*version));
+        named
     }
 
     /// Adds a version, unless one as high is there.
@@ -84,6 +117,27 @@ mod tests {
                 named.holds(version),
                 version <= 100 || oracle.contains(&version),
                 "{version}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_known_and_what_was_before_may_have_been_named() {
+        for (forgotten, versions, named) in [
+            (0, vec![], vec![]),
+            (0, vec![3, 3, 7], vec![3, 7]),
+            // The manifests before are gone.
+            (5, vec![5, 9], vec![1, 2, 3, 4, 5, 9]),
+        ] {
+            let kept = Kept { forgotten, versions };
+            let held = |named: Named| (1..12).filter(|v| named.holds(*v)).collect::<Vec<_>>();
+            assert_eq!(held(Named::of(&kept)), named);
+            // From a snapshot on: only what is over it counts.
+            let over: Vec<_> =
+                held(Named::of(&kept.from(7))).into_iter().filter(|v| *v >= 7).collect();
+            assert_eq!(
+                over,
+                [7].into_iter().chain(named.into_iter().filter(|v| *v > 7)).collect::<Vec<_>>()
             );
         }
     }

@@ -17,6 +17,7 @@ use super::{
     DirectoryError,
     line::{CompactionPolicy, Line},
     lineage::{Origin, Step},
+    named::Kept,
     snapshot::{Snapshot, SnapshotError},
 };
 use crate::store::{MetaName, Publication, Store};
@@ -25,7 +26,8 @@ use crate::store::{MetaName, Publication, Store};
 const STEPS_CACHED_MAX: usize = 256;
 const STEPS_CACHED_BYTES_MAX: usize = 32 << 20;
 
-/// Manifests that are kept: for an auditor who comes by now and then.
+/// Manifests that are kept: for an auditor who comes by now and then, and for a process that starts
+/// to know which versions were named.
 const MANIFESTS_KEPT: u64 = 1_000;
 
 /// What clients see: a manifest, and the files that it names.
@@ -125,12 +127,13 @@ impl Press {
     pub(super) fn restore(&self, lines: &[Arc<Line>]) -> Result<(), DirectoryError> {
         let Some((_, last)) = self.last_manifest(lines)? else { return Ok(()) };
         let known = decode_origins(&self.store.meta(MetaName::Snapshots)?.unwrap_or_default());
+        let manifests = self.kept_manifests()?;
         for line in lines {
             let Some(info) = last.epoch(line.epoch) else { continue };
             let of_line = known.iter().filter(|(epoch, _)| *epoch == line.epoch);
             let published = |origin: &Origin| origin.number <= info.snapshot.number;
             let origins: Vec<_> = of_line.map(|(_, origin)| *origin).filter(published).collect();
-            line.restore(info, &origins)?;
+            line.restore(info, &origins, &Kept::of(&manifests, line.epoch))?;
         }
         Ok(())
     }
@@ -229,6 +232,19 @@ impl Press {
     /// As [`Press::restore`].
     pub(super) fn last_epoch(&self) -> Result<Option<u32>, DirectoryError> {
         Ok(self.last_manifest(&[])?.map(|(_, manifest)| manifest.current().epoch))
+    }
+
+    /// The manifests that are kept, in their order; of what cannot be read nothing is known, nor of
+    /// what was before it.
+    fn kept_manifests(&self) -> Result<Vec<VerifiedManifest>, DirectoryError> {
+        let pin = self.manifest_key.pin();
+        let kept = self.store.publications_after(0)?.into_iter().rev();
+        let read = kept.map_while(|Publication { manifest: content, signature, .. }| {
+            SignedManifest { content, signature }.verify(&pin).ok()
+        });
+        let mut manifests: Vec<_> = read.collect();
+        manifests.reverse();
+        Ok(manifests)
     }
 
     /// The manifest recorded last, checked against our own keys.
