@@ -48,7 +48,7 @@ pub(crate) fn start(level: Level, style: Style) -> anyhow::Result<()> {
     };
     // Colors in a file are noise, and hide words from whoever searches it.
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(terminal);
-    let layer = if json { lines.json().boxed() } else { lines.boxed() };
+    let layer = if json { lines.json().with_span_list(false).boxed() } else { lines.boxed() };
     tracing_subscriber::registry().with(layer.with_filter(filter(level))).try_init()?;
     Ok(())
 }

@@ -33,6 +33,7 @@ use acquaint_core::limits::{BATCH_ELEMENTS_MAX, LOOKUP_ELEMENTS_MAX};
 use futures_util::future::try_join_all;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Span;
 
 use self::queue::{ELEMENT_COST, Queue, Task, due};
 
@@ -162,7 +163,9 @@ impl Evaluator {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, EvaluatorError> {
-        let (task, outcome) = task((), job);
+        // What it logs belongs to whom it works for.
+        let span = Span::current();
+        let (task, outcome) = task((), move || span.in_scope(job));
         self.inner.background.spawn(task);
         outcome.await.map_err(|_| EvaluatorError::Panicked)
     }

@@ -254,6 +254,9 @@ impl Server {
 
         let stop = CancellationToken::new();
         let mut work: Vec<_> = self.tasks.into_iter().flat_map(|task| task.spawn(&stop)).collect();
+        for tenant in self.tenants.iter() {
+            work.push(tokio::spawn(Arc::clone(tenant).forget_rested(stop.clone())));
+        }
         work.push(tokio::spawn(Arc::clone(&hub).report()));
         let every = Duration::from_secs(self.config.tls.reload_s.into());
         work.push(tokio::spawn(reload::watch(self.reload, every, stop.clone())));
@@ -323,6 +326,9 @@ fn tls_files(config: &Config, tenants: &[TenantSettings]) -> TlsFiles {
     }
 }
 
+/// Least time to drain: more than connections have to go that are not waited for.
+const DRAIN_MIN: Duration = Duration::from_millis(500);
+
 async fn drain(
     hub: &Hub,
     accepting: tokio::task::JoinHandle<()>,
@@ -342,7 +348,8 @@ async fn drain(
     // The port is closed when its task has ended; a panic in it was logged when it happened.
     drop(accepting.await);
     let shed = hub.counted(Counted::Shed);
-    if hub.drain(Duration::from_millis(config.drain.deadline_ms)).await {
+    let deadline = Duration::from_millis(config.drain.deadline_ms).max(DRAIN_MIN);
+    if hub.drain(deadline).await {
         tracing::info!(shed, "drained");
         Stopped::Drained
     } else {

@@ -8,8 +8,12 @@ use acquaint_core::{
     keys::CredentialKey,
     manifest::{ManifestPin, TenantName},
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     admission::Gate,
@@ -26,9 +30,13 @@ use crate::{
 /// Told to an account that has all that it may have in the evaluator: about the time of a batch.
 const ACCOUNT_WAIT: Duration = Duration::from_millis(100);
 
+/// How often what says nothing any more is forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_secs(3_600);
+
 /// What the rpcs of one tenant need.
 pub struct Tenant {
     name: TenantName,
+    span: Span,
     pin: ManifestPin,
     asks_for_certificates: bool,
     transport_share: TransportShare,
@@ -48,6 +56,7 @@ pub struct Tenants(BTreeMap<TenantName, Arc<Tenant>>);
 
 /// What works for a tenant beside the calls, not begun yet.
 pub(crate) struct TenantTasks {
+    span: Span,
     publisher: Publisher,
     rotator: Rotator,
 }
@@ -62,6 +71,17 @@ pub(crate) struct OpenedTenant {
 impl Tenant {
     /// Opens keys, store and directory, and publishes what the store holds.
     pub(crate) async fn open(
+        settings: TenantSettings,
+        clock: Arc<dyn Clock>,
+        evaluator: &Evaluator,
+    ) -> Result<OpenedTenant, ServerError> {
+        // At every level of the log.
+        let span = tracing::error_span!("serve", tenant = %settings.name);
+        Self::open_within(span.clone(), settings, clock, evaluator).instrument(span).await
+    }
+
+    async fn open_within(
+        span: Span,
         settings: TenantSettings,
         clock: Arc<dyn Clock>,
         evaluator: &Evaluator,
@@ -85,6 +105,7 @@ impl Tenant {
             Rotator::new(Arc::clone(&directory), publish.clone(), settings.grace_s);
         let tenant = Self {
             name: settings.name,
+            span: span.clone(),
             pin: keys.manifest.pin(),
             asks_for_certificates: settings.registrar_authorities.is_some(),
             transport_share: settings.transport_share,
@@ -96,7 +117,7 @@ impl Tenant {
             rotate,
             store,
         };
-        let tasks = TenantTasks { publisher, rotator };
+        let tasks = TenantTasks { span, publisher, rotator };
         Ok(OpenedTenant { tenant, tasks, credential_keys: keys.credentials })
     }
 
@@ -104,6 +125,11 @@ impl Tenant {
     #[must_use]
     pub const fn name(&self) -> &TenantName {
         &self.name
+    }
+
+    /// What is done for it is done within this, and has its name in every line of the log.
+    pub(crate) const fn span(&self) -> &Span {
+        &self.span
     }
 
     /// What its apps pin.
@@ -165,6 +191,22 @@ impl Tenant {
         Ok((self.evaluator.reserve(n_elements)?, held))
     }
 
+    /// Now and then forgets what the store keeps of accounts that says nothing any more; until the
+    /// token is cancelled.
+    pub(crate) async fn forget_rested(self: Arc<Self>, stop: CancellationToken) {
+        let mut turns = interval_at(Instant::now() + FORGET_INTERVAL, FORGET_INTERVAL);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let forget = async {
+            loop {
+                turns.tick().await;
+                if let Err(error) = self.gate.forget_rested().await {
+                    tracing::warn!(%error, "rested quotas could not be forgotten; tried again");
+                }
+            }
+        };
+        let _ = stop.run_until_cancelled(forget.instrument(self.span.clone())).await;
+    }
+
     /// Publishes now.
     #[must_use]
     pub const fn publish_handle(&self) -> &PublishHandle {
@@ -212,8 +254,8 @@ impl TenantTasks {
     /// Begins the work. It ends when the token is cancelled.
     pub(crate) fn spawn(self, stop: &CancellationToken) -> [JoinHandle<()>; 2] {
         [
-            tokio::spawn(self.publisher.run(stop.clone())),
-            tokio::spawn(self.rotator.run(stop.clone())),
+            tokio::spawn(self.publisher.run(stop.clone()).instrument(self.span.clone())),
+            tokio::spawn(self.rotator.run(stop.clone()).instrument(self.span)),
         ]
     }
 }

@@ -1,6 +1,9 @@
 //! Several tenants on one server: they share the port and nothing else (A2, A3).
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+};
 
 use acquaint_client::{Client, ClientError, Registrar, StaticCredential, Visibility};
 use acquaint_core::credential::Scope;
@@ -9,10 +12,12 @@ use acquaint_proto::{
     v1::{EvaluateRequest, FetchSetRequest, GetManifestRequest, GetQuotaRequest},
 };
 use rand_chacha::rand_core::Rng as _;
+use serde_json::{Value, json};
 use tonic::Status;
 
 use crate::{
     authority::Authority,
+    binary::{Installation, acquaint, matches, run},
     world::{
         Site, World, authorized, book, collect, elements, found, label, number, oracle, seeded,
     },
@@ -186,7 +191,7 @@ async fn registrars_need_the_certificate_that_their_tenant_asks_for() {
     site.add_tenant("other");
     for (tenant, authority) in [("default", &own), ("other", &foreign)] {
         let path = site.path(&format!("{tenant}.pem"));
-        std::fs::write(&path, authority.certificate()).unwrap();
+        fs::write(&path, authority.certificate()).unwrap();
         site.config.tenants.get_mut(tenant).unwrap().registrar_authorities = Some(path);
     }
     let world = site.start().await;
@@ -213,4 +218,83 @@ async fn registrars_need_the_certificate_that_their_tenant_asks_for() {
     // Apps need none.
     world.client("alice").quota().await.unwrap();
     world.stop().await;
+}
+
+/// An operator's way to a second tenant, with the real binary; and each line of the log says whose
+/// it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_adds_a_tenant() {
+    let site = Installation::new();
+    let json =
+        |arguments: &[&str]| run(&mut site.command(&[&["--json"], arguments].concat())).ok().json();
+    let added = json(&["tenant", "add", "second"]);
+    let configuration = fs::read_to_string(site.path("acquaint.toml")).unwrap();
+    let section = added["section"].as_str().unwrap();
+    fs::write(site.path("acquaint.toml"), format!("{configuration}\n{section}\n")).unwrap();
+    assert_eq!(json(&["tenant", "list"])["tenants"], json!(["default", "second"]));
+    let again = run(&mut site.command(&["tenant", "add", "second"])).error();
+    assert!(again.contains("a tenant second already"), "{again}");
+    let which = run(&mut site.command(&["publish"])).error();
+    assert!(which.contains("name one with --tenant"), "{which}");
+
+    let server = site.serve();
+    let numbers = |mut picked: Box<dyn FnMut(&u64) -> bool>| -> HashSet<String> {
+        (0..60).filter(|n| picked(n)).map(|n| format!("tel:+999{n:010}")).collect()
+    };
+    let lines = (20..80).map(|n| format!("tel:+999{n:010}\n")).collect::<String>();
+    let book = site.write("book.txt", lines);
+    let pins = [site.pin.clone(), added["pin"].as_str().unwrap().to_owned()];
+    let divisors: [u64; 2] = [3, 2];
+    for ((tenant, pin), divisor) in ["default", "second"].into_iter().zip(&pins).zip(divisors) {
+        let mint = |account, scope| {
+            let arguments = ["credential", "mint", "--tenant", tenant, "--account", account];
+            let minted = run(site.command(&arguments).args(["--scope", scope])).ok();
+            site.write(&format!("{tenant}-{account}.cred"), minted.stdout)
+        };
+        let command = |arguments: &[&str], credential: &str| {
+            let mut command = acquaint(&[&["--json"], arguments].concat());
+            command
+                .args(["--server", &server.url, "--pin", pin])
+                .args(["--credential-file", credential, "--ca"])
+                .arg(site.path("tls/certificate.pem"));
+            run(&mut command).ok().json()
+        };
+        let users = numbers(Box::new(move |n| n.is_multiple_of(divisor)));
+        let rows = users.iter().enumerate().map(|(i, number)| format!("{number},{i:032x}\n"));
+        let rows = format!("identifier,label\n{}", rows.collect::<String>());
+        let list = site.write(&format!("{tenant}.csv"), rows);
+        let imported = command(&["registry", "import", &list], &mint("back-end", "register"));
+        assert_eq!(imported["added"], users.len());
+        let published = json(&["publish", "--tenant", tenant]);
+        assert_eq!(published["members"], users.len());
+        let found = command(&["discover", &book], &mint("alice", "discover"));
+        let found: HashSet<_> = matches(&found).into_iter().map(|(number, _)| number).collect();
+        let known = numbers(Box::new(|n| *n >= 20));
+        assert_eq!(found, users.intersection(&known).cloned().collect(), "{tenant}");
+    }
+    // A credential of one tenant opens nothing under the other's pin.
+    let alice = site.outside("second-alice.cred");
+    let foreign = run(&mut server.command(&["discover", &book], alice.to_str().unwrap())).error();
+    assert!(foreign.contains("pin"), "{foreign}");
+
+    let log = server.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let whose = |line: &Value| line["span"]["tenant"].as_str().map(str::to_owned);
+    let of_tenants = ["call", "published", "registration stream complete"];
+    for line in &lines {
+        let message = line["fields"]["message"].as_str().unwrap();
+        let is_open = line["fields"]["rpc"].as_str().is_some_and(|rpc| rpc.contains("health"));
+        assert_eq!(whose(line).is_some(), of_tenants.contains(&message) && !is_open, "{line}");
+    }
+    for tenant in ["default", "second"] {
+        let own = lines.iter().filter(|line| whose(line).as_deref() == Some(tenant));
+        let own: HashSet<_> = own
+            .map(|line| line["fields"]["rpc"].as_str().or(line["fields"]["message"].as_str()))
+            .collect();
+        let expected = ["Registry.Register", "Registry.Register.Chunk", "published", "Publish"];
+        for what in expected.into_iter().chain(["Evaluate", "registration stream complete"]) {
+            assert!(own.contains(&Some(what)), "{what} of {tenant}: {own:?}");
+        }
+    }
+    server.stop();
 }

@@ -89,6 +89,14 @@ impl Bucket {
         QuotaState { remaining: u64::try_from(free / UNITS).unwrap_or(0), full_in_seconds }
     }
 
+    /// Whether nothing is used any more at `now_ms`, at this rate or a faster one: such a bucket says
+    /// no more than none at all.
+    #[must_use]
+    pub fn is_rested(&self, refill_per_day: u64, now_ms: u64) -> bool {
+        let policy = QuotaPolicy { capacity: 0, refill_per_day };
+        self.at(&policy, now_ms).used_scaled == 0
+    }
+
     /// Encodes as level (16 bytes) and time (8 bytes), both big-endian.
     #[must_use]
     pub fn encode(&self) -> [u8; BUCKET_BYTES] {

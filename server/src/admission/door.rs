@@ -12,6 +12,7 @@ use acquaint_proto::{Method, Reason, Refusal};
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use tonic::Status;
+use tracing::{Span, field::Empty};
 
 use super::access::{self, Entrance};
 use crate::{
@@ -119,6 +120,16 @@ impl Admitted {
         }
     }
 
+    /// What the call is answered within: the tenant's name in every line of the log, which for the
+    /// operator's calls [`Admitted::administered`] fills in.
+    pub(crate) fn span(&self) -> Span {
+        match self {
+            Self::Anybody => Span::none(),
+            Self::Holder(tenant, _) => tenant.span().clone(),
+            Self::Operator => tracing::error_span!("serve", tenant = Empty),
+        }
+    }
+
     /// The tenant that an operator's call is about: the one that is named, or the only one.
     ///
     /// # Errors
@@ -135,10 +146,15 @@ impl Admitted {
                 let own = named.is_empty() || tenant.name().as_str() == named;
                 own.then(|| Arc::clone(tenant)).ok_or_else(unknown)
             }
-            Some(Self::Operator) if named.is_empty() => tenants.only().ok_or_else(unknown),
             Some(Self::Operator) => {
-                let name: TenantName = named.parse().map_err(|_| unknown())?;
-                tenants.get(&name).ok_or_else(unknown)
+                let tenant = match named.parse::<TenantName>() {
+                    _ if named.is_empty() => tenants.only(),
+                    Ok(name) => tenants.get(&name),
+                    Err(_) => None,
+                };
+                let tenant = tenant.ok_or_else(unknown)?;
+                Span::current().record("tenant", tenant.name().as_str());
+                Ok(tenant)
             }
             _ => Err(Refusal::new(Reason::Internal)),
         }

@@ -101,6 +101,16 @@ impl Gate {
         }
     }
 
+    /// Forgets what says nothing any more: the quotas of accounts that have all of theirs again,
+    /// and charges whose repeats are no longer free.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is lost but room.
+    pub async fn forget_rested(&self) -> Result<(), StoreError> {
+        let refill_per_day = self.quotas.slowest_refill_per_day();
+        self.store.forget_rested(refill_per_day, self.clock.now_ms()).await
+    }
+
     /// What is left of a caller's quota; `None`: there is no limit.
     ///
     /// # Errors

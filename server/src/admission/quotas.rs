@@ -64,6 +64,13 @@ impl Quotas {
         policies.map(|policy| self.capacity(policy, 0)).min().unwrap_or_default()
     }
 
+    /// What grows back per day for whoever has least of it, in elements.
+    #[must_use]
+    pub fn slowest_refill_per_day(&self) -> u64 {
+        let policies = self.classes.values().chain([&self.ordinary]).chain(&self.registrar);
+        policies.map(|policy| policy.refill_per_day).min().unwrap_or_default()
+    }
+
     /// The quota of a caller at a time in seconds since 1970; `None`: without limit.
     ///
     /// A class without a quota of its own has the ordinary one. An account that was made in the
@@ -134,7 +141,10 @@ mod tests {
         let registrar = claims(Scope::Register, 3, 0);
         let quotas = Quotas::new(policy(100)).class(3, policy(30));
         assert_eq!(quotas.of(&registrar, NOW), None);
-        assert_eq!(quotas.registrar(policy(9)).of(&registrar, NOW), Some(policy(9)));
+        assert_eq!(quotas.slowest_refill_per_day(), 2);
+        let slow = QuotaPolicy { refill_per_day: 1, ..policy(9) };
+        let quotas = quotas.registrar(slow);
+        assert_eq!((quotas.of(&registrar, NOW), quotas.slowest_refill_per_day()), (Some(slow), 1));
     }
 
     #[test]

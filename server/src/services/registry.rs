@@ -14,6 +14,7 @@ use acquaint_proto::{
 };
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, async_trait};
+use tracing::Instrument as _;
 
 use super::{directory_refusal, evaluate_batch, reserve, watch::watched};
 use crate::{admission::Admitted, directory::Entries, store::Applied, tenant::Tenant};
@@ -49,7 +50,8 @@ fn acknowledgments(
 ) -> impl stream::Stream<Item = Result<RegisterResponse, Status>> + Send {
     stream::try_unfold((chunks, 0_u64), move |(mut chunks, acknowledged)| {
         let tenant = Arc::clone(&tenant);
-        async move {
+        let span = tenant.span().clone();
+        let next = async move {
             let Some(request) = chunks.message().await? else {
                 tracing::info!(chunks = acknowledged, "registration stream complete");
                 return Ok(None);
@@ -64,7 +66,9 @@ fn acknowledgments(
                 updated: applied.updated,
             };
             Ok(Some((response, (chunks, acknowledged + 1))))
-        }
+        };
+        // The stream is read when the call has been answered, and outside of it.
+        next.instrument(span)
     })
 }
 

@@ -127,6 +127,16 @@ pub trait Store: Send + Sync + 'static {
     /// Only those common to all writes. The caller must refuse what the charge was for.
     async fn charge(&self, request: ChargeRequest) -> Result<ChargeOutcome, StoreError>;
 
+    /// Forgets the quotas of accounts that at `now_ms` have all of theirs again, even if no more
+    /// than `refill_per_day` elements grow back, and charges as a granted charge does. What
+    /// [`Store::quota`] and [`Store::charge`] say stays the same, unless the clock is set back.
+    ///
+    /// Many are forgotten in steps, between which others write.
+    ///
+    /// # Errors
+    /// Only those common to all writes; some may be forgotten then.
+    async fn forget_rested(&self, refill_per_day: u64, now_ms: u64) -> Result<(), StoreError>;
+
     /// What is left of an account's quota at `now_ms`, without credit and without drawing on it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Span;
 
 use super::connection::{self, Connection, Opener, guarded};
 use super::execute::{self, Command, Reply};
@@ -37,7 +38,8 @@ impl RedbStore {
     ///
     /// `key_check` is a value derived from the storage key; a store remembers the one it was
     /// created with. Opening verifies the checksum of every page, so it takes time in proportion
-    /// to the size of the file, and blocks meanwhile. A file of schema 1 is brought up to date.
+    /// to the size of the file, and blocks meanwhile. A file of an older schema is brought up to
+    /// date.
     ///
     /// # Errors
     /// [`StoreError::AlreadyOpen`], [`StoreError::WrongKey`], [`StoreError::SchemaVersion`],
@@ -82,10 +84,12 @@ impl RedbStore {
         let (queue, jobs) = mpsc::channel(QUEUE_COMMANDS_MAX);
         let (end, ended) = watch::channel(None);
         let writer = Writer::new(Arc::clone(&connection), pacing);
+        // What it logs belongs to whom the store was opened for.
+        let span = Span::current();
         let thread = thread::Builder::new()
             .name("acquaint-store".to_owned())
             .spawn(move || {
-                let outcome = writer.serve(jobs);
+                let outcome = span.in_scope(|| writer.serve(jobs));
                 end.send_replace(Some(outcome));
             })
             .map_err(|error| StoreError::Io { kind: error.kind(), path: path.to_owned() })?;
@@ -161,6 +165,19 @@ impl Store for RedbStore {
         match self.submit(Command::Charge(request)).await? {
             Reply::Charged(outcome) => Ok(outcome),
             _ => Err(StoreError::Interrupted),
+        }
+    }
+
+    async fn forget_rested(&self, refill_per_day: u64, now_ms: u64) -> Result<(), StoreError> {
+        self.all_steps(|| Command::ForgetCharges { now_ms }).await?;
+        let mut after = None;
+        loop {
+            let command = Command::ForgetRested { after, refill_per_day, now_ms };
+            after = match self.submit(command).await? {
+                Reply::Rested { next: None } => return Ok(()),
+                Reply::Rested { next } => next,
+                _ => return Err(StoreError::Interrupted),
+            }
         }
     }
 

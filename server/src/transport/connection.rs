@@ -17,6 +17,7 @@ use tokio::{
 };
 use tonic::{Status, body::Body};
 use tower::Service as _;
+use tracing::Instrument as _;
 
 use super::{
     Counted,
@@ -188,8 +189,10 @@ impl Calls {
         let at_most = call_timeout(request.headers(), limit);
         let call = Arc::new(self.activity.begin(patient));
         let mut request = request.map(|body| Heard::new(body, Arc::clone(&call)));
+        let span = admitted.span();
         request.extensions_mut().insert(admitted);
-        match timeout(at_most, self.entry.routes.clone().call(request)).await {
+        let answer = self.entry.routes.clone().call(request).instrument(span);
+        match timeout(at_most, answer).await {
             Ok(Ok(response)) => {
                 response.map(|body| Body::new(Taken::new(body, call, stream, open_call)))
             }

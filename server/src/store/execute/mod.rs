@@ -18,9 +18,7 @@ use super::{
 pub(super) use self::epoch::read_epoch;
 pub(super) use self::log::history;
 pub(super) use self::publication::{publications_after, read_last_publication};
-#[cfg(test)]
-pub(super) use self::quota::FORGOTTEN_MAX;
-pub(super) use self::quota::quota;
+pub(super) use self::quota::{FORGOTTEN_MAX, quota};
 pub(super) use self::rows::scan_after;
 
 /// Most records that one step of a long removal takes away. A charge that comes meanwhile waits for
@@ -53,6 +51,15 @@ pub(super) enum Command {
     DropEpoch(u32),
     PruneLog(u64),
     PrunePublications(u64),
+    ForgetCharges {
+        now_ms: u64,
+    },
+    /// One step, to be repeated after the account that the reply names.
+    ForgetRested {
+        after: Option<[u8; 16]>,
+        refill_per_day: u64,
+        now_ms: u64,
+    },
     #[cfg(test)]
     Panic,
 }
@@ -63,7 +70,11 @@ impl Command {
         match self {
             Self::Apply { parts, .. } => parts.iter().map(|(_, changes)| changes.len()).sum(),
             Self::Copy { rows, .. } => rows.len(),
-            Self::DropEpoch(_) | Self::PruneLog(_) | Self::PrunePublications(_) => STEP_RECORDS_MAX,
+            Self::DropEpoch(_)
+            | Self::PruneLog(_)
+            | Self::PrunePublications(_)
+            | Self::ForgetCharges { .. }
+            | Self::ForgetRested { .. } => STEP_RECORDS_MAX,
             _ => 0,
         }
     }
@@ -78,6 +89,10 @@ pub(super) enum Reply {
     /// A step of a long removal, and whether it was the last.
     Step {
         last: bool,
+    },
+    /// A step through the quotas, and where the next one begins; `None`: it was the last.
+    Rested {
+        next: Option<[u8; 16]>,
     },
 }
 
@@ -144,6 +159,14 @@ impl<'t> Execution<'t> {
             Command::PrunePublications(up_to) => {
                 Ok(Reply::Step { last: self.prune_publications(up_to)? })
             }
+            Command::ForgetCharges { now_ms } => {
+                let n_forgotten = self.forget_charges(now_ms, STEP_RECORDS_MAX)?;
+                self.written |= n_forgotten > 0;
+                Ok(Reply::Step { last: n_forgotten < STEP_RECORDS_MAX })
+            }
+            Command::ForgetRested { after, refill_per_day, now_ms } => {
+                Ok(Reply::Rested { next: self.forget_rested(after, refill_per_day, now_ms)? })
+            }
             #[cfg(test)]
             #[allow(clippy::panic)]
             Command::Panic => panic!("a command that panics, for the test"),
@@ -153,7 +176,7 @@ impl<'t> Execution<'t> {
     /// Completes the transaction's bookkeeping; says whether there is anything to commit.
     pub(super) fn finish(mut self) -> Result<bool, Fault> {
         if let Some(now_ms) = self.charged_at_ms {
-            self.forget_charges(now_ms)?;
+            self.forget_charges(now_ms, FORGOTTEN_MAX)?;
         }
         if self.head != self.head_before {
             let head = tables::encode_head(&self.head);

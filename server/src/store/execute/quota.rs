@@ -1,12 +1,14 @@
 //! Quotas: charged once for each batch, a new epoch's credit first.
 
+use std::ops::Bound;
+
 use redb::ReadableTable;
 
 use super::super::error::Fault;
 use super::super::{
     ChargeOutcome, ChargeRequest, REPEAT_FREE_MS, StoreError, tables, writer::GROUP_COMMANDS_MAX,
 };
-use super::{Execution, Outcome, read_epoch, remove_lowest};
+use super::{Execution, Outcome, STEP_RECORDS_MAX, read_epoch, remove_lowest};
 use crate::admission::bucket::{Bucket, QuotaPolicy, QuotaState};
 
 /// Most charges forgotten in one transaction. More than a group can add, so that a backlog
@@ -79,12 +81,38 @@ impl Execution<'_> {
     }
 
     /// Forgets charges whose repeats are no longer free: periods that are wholly over, the oldest
-    /// first, so many at a time.
-    pub(super) fn forget_charges(&mut self, now_ms: u64) -> Result<(), Fault> {
-        let Some(over) = tables::charge_period(now_ms).checked_sub(2) else { return Ok(()) };
+    /// first, at most so many. Says how many they were.
+    pub(super) fn forget_charges(&mut self, now_ms: u64, limit: usize) -> Result<usize, Fault> {
+        let Some(over) = tables::charge_period(now_ms).checked_sub(2) else { return Ok(0) };
         let charges = tables::charges_until(over);
-        remove_lowest(&mut self.charges, charges.start(), charges.end(), FORGOTTEN_MAX)?;
-        Ok(())
+        remove_lowest(&mut self.charges, charges.start(), charges.end(), limit)
+    }
+
+    /// One step of forgetting rested accounts; says after which account the next one goes on.
+    pub(super) fn forget_rested(
+        &mut self,
+        after: Option<[u8; 16]>,
+        refill_per_day: u64,
+        now_ms: u64,
+    ) -> Result<Option<[u8; 16]>, Fault> {
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut rested, mut last, mut n_read) = (Vec::new(), None, 0);
+        for record in
+            self.quotas.range::<&[u8; 16]>((from, Bound::Unbounded))?.take(STEP_RECORDS_MAX)
+        {
+            let (account, bucket) = record?;
+            // What is damaged is left to whoever needs it.
+            let bucket = Bucket::decode(bucket.value());
+            if bucket.is_some_and(|bucket| bucket.is_rested(refill_per_day, now_ms)) {
+                rested.push(*account.value());
+            }
+            (last, n_read) = (Some(*account.value()), n_read + 1);
+        }
+        for account in &rested {
+            self.quotas.remove(account)?;
+        }
+        self.written |= !rested.is_empty();
+        Ok(last.filter(|_| n_read == STEP_RECORDS_MAX))
     }
 }
 

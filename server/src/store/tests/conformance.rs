@@ -40,6 +40,7 @@ pub(super) async fn a_closed_store_says_so(harness: &dyn Harness) {
     assert_eq!(store.apply(one(1, vec![put(2, b"b")]), 1).await, Err(StoreError::Closed));
     assert_eq!(store.charge(request(1, 1, 1)).await, Err(StoreError::Closed));
     assert_eq!(store.quota(&[1; 16], &POLICY, NOW_MS).await, Err(StoreError::Closed));
+    assert_eq!(store.forget_rested(1, NOW_MS).await, Err(StoreError::Closed));
     assert_eq!(store.record_publication(publication(1)).await, Err(StoreError::Closed));
     assert_eq!(store.copy_rows(2, 1, Vec::new(), 1).await, Err(StoreError::Closed));
     assert_eq!(store.drop_epoch(1).await, Err(StoreError::Closed));

@@ -8,7 +8,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 
 use super::conformance::{Harness, conformance};
 use super::*;
-use crate::store::execute::FORGOTTEN_MAX;
+use crate::admission::bucket::Bucket;
+use crate::store::execute::{FORGOTTEN_MAX, STEP_RECORDS_MAX};
 use crate::store::tables::{self, Operation};
 use crate::store::{Credit, History, LoggedChange, REPEAT_FREE_MS, RedbStore};
 
@@ -217,6 +218,54 @@ async fn expired_charges_are_purged() {
     assert_eq!(kept(store), 2);
 }
 
+/// More accounts than one step takes, every third of them not rested yet.
+#[tokio::test]
+async fn rested_accounts_and_old_charges_are_forgotten() {
+    const ACCOUNTS: u32 = 2 * STEP_RECORDS_MAX as u32 + 100;
+    let day = 86_400_000;
+    let file = RedbFile::new();
+    drop(file.try_open().unwrap());
+    let lengths = || {
+        let database = Database::open(file.path()).unwrap();
+        let snapshot = database.begin_read().unwrap();
+        let quotas = snapshot.open_table(tables::QUOTAS).unwrap();
+        let kept = quotas.iter().unwrap().map(|row| row.unwrap().0.value()[15] % 3);
+        assert!(kept.collect::<Vec<_>>().iter().all(|rest| *rest == 0));
+        let charges = snapshot.open_table(tables::CHARGES).unwrap().len().unwrap();
+        (quotas.len().unwrap(), charges)
+    };
+    {
+        let database = Database::open(file.path()).unwrap();
+        let txn = database.begin_write().unwrap();
+        let mut quotas = txn.open_table(tables::QUOTAS).unwrap();
+        let mut charges = txn.open_table(tables::CHARGES).unwrap();
+        for n in 0..ACCOUNTS {
+            let mut account = [0; 16];
+            account[..4].copy_from_slice(&n.to_be_bytes());
+            // The last byte says whether it will be rested.
+            account[15] = (n % 3) as u8;
+            let cost = if n % 3 == 0 { 241 } else { 240 };
+            let bucket = Bucket::default().charge(&POLICY, NOW_MS, cost).unwrap();
+            quotas.insert(&account, &bucket.encode()).unwrap();
+            let period = tables::charge_period(NOW_MS);
+            let charge = tables::charge_key(period, &account, &[1; 32]);
+            charges.insert(&charge, &NOW_MS.to_be_bytes()).unwrap();
+        }
+        drop((quotas, charges));
+        txn.commit().unwrap();
+    }
+    let store = file.try_open().unwrap();
+    // A millisecond too early; and at a rate at which nobody is rested.
+    store.forget_rested(POLICY.refill_per_day, NOW_MS + day - 1).await.unwrap();
+    store.forget_rested(0, NOW_MS + 9 * day).await.unwrap();
+    let left = |now_ms| store.quota(&[0; 16], &POLICY, now_ms);
+    assert_eq!(left(NOW_MS + day).await.unwrap().remaining, 999);
+    store.forget_rested(POLICY.refill_per_day, NOW_MS + day).await.unwrap();
+    assert_eq!(left(NOW_MS + day).await.unwrap().remaining, 999);
+    drop(store);
+    assert_eq!(lengths(), (u64::from(ACCOUNTS.div_ceil(3)), 0));
+}
+
 #[tokio::test]
 async fn refusals_repeats_and_queries_leave_the_file_alone() {
     let file = RedbFile::new();
@@ -229,6 +278,7 @@ async fn refusals_repeats_and_queries_leave_the_file_alone() {
         store.quota(&[3; 16], &POLICY, NOW_MS).await.unwrap();
         store.apply(one(1, vec![remove(batch)]), 1).await.unwrap();
         store.copy_rows(2, 1, vec![copied(batch, b"a", b"b")], 1).await.unwrap();
+        store.forget_rested(POLICY.refill_per_day, NOW_MS).await.unwrap();
         store.prune_log(batch).await.unwrap();
         store.prune_publications(batch).await.unwrap();
     }

@@ -158,11 +158,24 @@ impl Oracle {
         }
         self.quotas.insert(account, (used + rest, now));
         self.charges.entry((account, batch)).or_default().push(now_ms);
+        self.forget_charges(now_ms);
+        Some(cost)
+    }
+
+    /// With a clock that only goes forward, no answer changes with it.
+    fn forget_rested(&mut self, now_ms: u64) {
+        self.forget_charges(now_ms);
+        self.quotas.retain(|_, (used, latest)| {
+            let leaked = now_ms.saturating_sub(*latest) as i128 * POLICY.refill_per_day as i128;
+            *used > leaked
+        });
+    }
+
+    fn forget_charges(&mut self, now_ms: u64) {
         let period = |at_ms: u64| at_ms / REPEAT_FREE_MS;
         for charges in self.charges.values_mut() {
             charges.retain(|at| period(*at) + 2 > period(now_ms));
         }
-        Some(cost)
     }
 
     fn compare(&self, store: &dyn Store) {
@@ -300,7 +313,11 @@ pub(in super::super) async fn random_operations(harness: &dyn Harness) {
                 oracle.meta = Some(value.clone());
                 store.set_meta(MetaName::Rotation, value).await.unwrap();
             }
-            18 if below(&mut random, 15) == 0 => {
+            18 if below(&mut random, 2) == 0 => {
+                store.forget_rested(POLICY.refill_per_day, now_ms).await.unwrap();
+                oracle.forget_rested(now_ms);
+            }
+            18 if below(&mut random, 7) == 0 => {
                 let epoch = any_epoch(&mut random);
                 oracle.drop_epoch(epoch);
                 store.drop_epoch(epoch).await.unwrap();
