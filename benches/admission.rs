@@ -49,7 +49,7 @@ use acquaint_server::{
     clock::{ManualClock, SystemClock},
     keystore::Keys,
     serve::Server,
-    store::{RedbStore, Store},
+    store::{REPEAT_FREE_MS, RedbStore, Store},
     tenant::{Tenant, Tenants},
 };
 use arc_swap::ArcSwap;
@@ -73,8 +73,14 @@ const TOGETHER: usize = 64;
 /// Accounts in turn; so many have a quota that its table is a few levels deep.
 const ACCOUNTS: usize = 10_000;
 
-/// Simulated time between two charges. A store keeps charges for ten minutes: 60,000 of them.
+/// Simulated time between two charges: 60,000 in ten minutes.
 const PACE_MS: u64 = 10;
+
+/// A store forgets charges by the ten minutes, and those of the last ones are there for sure.
+const PERIOD_CHARGES: u64 = REPEAT_FREE_MS / PACE_MS;
+
+/// Commits that forget as many charges as one does, after ten minutes are over.
+const FORGETTING: usize = 100;
 
 /// Rounds of the table. Odd, so that the median is one of them.
 const ROUNDS: usize = 15;
@@ -123,6 +129,8 @@ struct Charger {
     clock: Arc<ManualClock>,
     accounts: Vec<Claims>,
     n_charges: AtomicU64,
+    /// When all further charges are, in milliseconds; 0: in turn.
+    stopped_at_ms: AtomicU64,
 }
 
 impl Bench {
@@ -224,6 +232,12 @@ impl Bench {
         row("admission: door and charge, 64 at a time", &samples, |s| s.door + s.together);
         row("for information, charge on disk, alone", &samples, |s| s.disk_alone);
         row("for information, charge on disk, 64, each", &samples, |s| s.disk_together);
+        for (name, charger) in [("memory", &self.memory), ("disk", &self.disk)] {
+            charger.stop_where_all_forget();
+            let cost = measure(FORGETTING, || runtime.block_on(charger.charge_many(1)));
+            let name = format!("charge in {name} that forgets 512 others, mean");
+            println!("{name:<44} {:>10.1} {:>10.1}", cost.clock_us, cost.cpu_us);
+        }
     }
 }
 
@@ -250,14 +264,21 @@ impl Charger {
             Claims { pseudonym: Pseudonym(pseudonym), ..site.claims("any", Scope::Discover) }
         };
         let accounts = (0..ACCOUNTS).map(account).collect();
-        Self { gate, clock, accounts, n_charges: AtomicU64::new(0) }
+        let [n_charges, stopped_at_ms] = [(); 2].map(|()| AtomicU64::new(0));
+        Self { gate, clock, accounts, n_charges, stopped_at_ms }
     }
 
-    /// Charges until the store holds as much as it does when it has served for long.
+    /// Charges until the store holds as much as it does when it has served for long, and forgets.
     async fn fill(&self) {
-        for _ in 0..60_000 / 256 {
+        while self.n_charges.load(Ordering::Relaxed) < 5 * PERIOD_CHARGES / 2 {
             self.charge_many(256).await;
         }
+    }
+
+    /// Stops the clock when a whole period of charges is to be forgotten.
+    fn stop_where_all_forget(&self) {
+        let now_ms = self.n_charges.load(Ordering::Relaxed) * PACE_MS;
+        self.stopped_at_ms.store(now_ms + 2 * REPEAT_FREE_MS, Ordering::Relaxed);
     }
 
     async fn charge_many(&self, at_a_time: usize) {
@@ -266,7 +287,8 @@ impl Charger {
 
     async fn charge(&self) -> Charged {
         let n = self.n_charges.fetch_add(1, Ordering::Relaxed);
-        self.clock.set_ms(n * PACE_MS);
+        let stopped_at_ms = self.stopped_at_ms.load(Ordering::Relaxed);
+        self.clock.set_ms(if stopped_at_ms > 0 { stopped_at_ms } else { n * PACE_MS });
         let mut elements = [0; BATCH * ELEMENT_BYTES];
         elements[..8].copy_from_slice(&n.to_be_bytes());
         let account = &self.accounts[n as usize % ACCOUNTS];

@@ -217,7 +217,7 @@ async fn a_watch_of_the_health_hears_the_end_and_does_not_delay_it() {
     // A load balancer's watch lasts as long as the server. Several, each on a connection of its
     // own: what is cut off before its last words have gone out is a matter of luck.
     let mut watches = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..12 {
         let mut health = HealthClient::new(server.channel().await);
         let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
         assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);

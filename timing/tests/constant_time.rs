@@ -61,8 +61,9 @@ const SECONDS: u64 = 16;
 /// Samples of each class in the first part, if the time is enough for them. Without many of them
 /// tacet decides early, and against a threshold far above the one asked for.
 const CALIBRATION_SAMPLES: RangeInclusive<usize> = 5_000..=150_000;
-/// Inputs of each class.
-const POOL: u8 = 128;
+/// Pairs of inputs: at most so many, and so many bytes of them.
+const POOL: RangeInclusive<usize> = 16..=128;
+const POOL_BYTES: usize = 64 * 1_024;
 /// Most time for a decision, in multiples of the first part. With less, tacet gives up before it
 /// looks: it takes 100 times the samples at hand for needed, and compares the time with this.
 const PATIENCE: u64 = 3;
@@ -105,10 +106,12 @@ fn compare<T>(
     mut operation: impl FnMut(&T),
 ) -> Verdict {
     let start = Instant::now();
-    let pool: Vec<[T; 2]> = (0..POOL).map(|_| [fixed(), random()]).collect();
+    let (least, most) = POOL.into_inner();
+    let n_pairs = (POOL_BYTES / size_of::<[T; 2]>()).clamp(least, most) as u8;
+    let pool: Vec<[T; 2]> = (0..n_pairs).map(|_| [fixed(), random()]).collect();
     let samples = calibration_samples(&pool[0][0], &mut operation);
     let turns = |class| {
-        let mut pairs = (0..POOL).cycle();
+        let mut pairs = (0..n_pairs).cycle();
         move || [pairs.next().unwrap(), class]
     };
     let input = |[pair, class]: &[u8; 2]| &pool[usize::from(*pair)][usize::from(*class)];

@@ -97,8 +97,8 @@ pub enum ConfigError {
     SnapshotShare,
     /// A limit of nothing.
     #[error(
-        "the limits in `transport`, and a tenant's part of them, must be at least 1, its timeouts at \
-         least 1 ms, and `stall_ms` at least `call_ms`"
+        "the limits in `transport`, and a tenant's part of them, must be at least 1, its timeouts \
+         at least 1 ms, and `stall_ms` at least `call_ms`"
     )]
     Transport,
     /// More entries than a directory holds.

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use acquaint_core::manifest::VerifiedManifest;
-
 /// Versions that are copied when a list is cloned; the others are shared.
 const TAIL_MAX: usize = 1_024;
 
@@ -28,12 +26,14 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// From manifests in their order, as far back as they are kept.
-    pub(super) fn of(manifests: &[VerifiedManifest], epoch: u32) -> Self {
-        let begins = |first: &VerifiedManifest| first.sequence == 1 || first.epoch(epoch).is_none();
-        let is_whole = manifests.first().is_none_or(begins);
-        let infos = manifests.iter().filter_map(|manifest| manifest.epoch(epoch));
-        let versions: Vec<_> = infos.map(|info| info.version).collect();
+    /// From manifests in their order, as far back as they are kept: the sequence of each, and the
+    /// version of the epoch if it names it.
+    pub(super) fn of(manifests: impl IntoIterator<Item = (u64, Option<u64>)>) -> Self {
+        let mut manifests = manifests.into_iter().peekable();
+        // The first of all, or one from before the epoch: nothing is missing.
+        let begins = |first: &(u64, Option<u64>)| first.0 == 1 || first.1.is_none();
+        let is_whole = manifests.peek().is_none_or(begins);
+        let versions: Vec<_> = manifests.filter_map(|(_, version)| version).collect();
         let forgotten = versions.first().filter(|_| !is_whole).copied().unwrap_or_default();
         Self { forgotten, versions }
     }
@@ -118,6 +118,19 @@ mod tests {
                 version <= 100 || oracle.contains(&version),
                 "{version}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_before_the_first_manifest_may_have_been_named() {
+        for (manifests, forgotten, versions) in [
+            (vec![], 0, vec![]),
+            (vec![(1, Some(4)), (2, Some(4)), (3, Some(9))], 0, vec![4, 4, 9]),
+            (vec![(2, Some(4)), (3, Some(9))], 4, vec![4, 9]),
+            // The epoch is younger than the oldest manifest, and gone from the newest.
+            (vec![(7, None), (8, Some(4)), (9, Some(5)), (10, None)], 0, vec![4, 5]),
+        ] {
+            assert_eq!(Kept::of(manifests), Kept { forgotten, versions });
         }
     }
 

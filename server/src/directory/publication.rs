@@ -20,7 +20,7 @@ use super::{
     named::Kept,
     snapshot::{Snapshot, SnapshotError},
 };
-use crate::store::{MetaName, Publication, Store};
+use crate::store::{MetaName, Publication, Store, StoreError};
 
 /// Ways that are kept once they have been asked for, and the bytes of all of them together.
 const STEPS_CACHED_MAX: usize = 256;
@@ -127,13 +127,15 @@ impl Press {
     pub(super) fn restore(&self, lines: &[Arc<Line>]) -> Result<(), DirectoryError> {
         let Some((_, last)) = self.last_manifest(lines)? else { return Ok(()) };
         let known = decode_origins(&self.store.meta(MetaName::Snapshots)?.unwrap_or_default());
-        let manifests = self.kept_manifests()?;
+        let manifests = self.kept_manifests(last.clone())?;
         for line in lines {
             let Some(info) = last.epoch(line.epoch) else { continue };
             let of_line = known.iter().filter(|(epoch, _)| *epoch == line.epoch);
             let published = |origin: &Origin| origin.number <= info.snapshot.number;
             let origins: Vec<_> = of_line.map(|(_, origin)| *origin).filter(published).collect();
-            line.restore(info, &origins, &Kept::of(&manifests, line.epoch))?;
+            let version = |manifest: &VerifiedManifest| Some(manifest.epoch(line.epoch)?.version);
+            let named = manifests.iter().map(|manifest| (manifest.sequence, version(manifest)));
+            line.restore(info, &origins, &Kept::of(named))?;
         }
         Ok(())
     }
@@ -234,15 +236,23 @@ impl Press {
         Ok(self.last_manifest(&[])?.map(|(_, manifest)| manifest.current().epoch))
     }
 
-    /// The manifests that are kept, in their order; of what cannot be read nothing is known, nor of
-    /// what was before it.
-    fn kept_manifests(&self) -> Result<Vec<VerifiedManifest>, DirectoryError> {
+    /// The manifests that are kept, in their order up to the last one; of what cannot be read nothing
+    /// is known, nor of what was before it.
+    fn kept_manifests(
+        &self,
+        last: VerifiedManifest,
+    ) -> Result<Vec<VerifiedManifest>, DirectoryError> {
         let pin = self.manifest_key.pin();
-        let kept = self.store.publications_after(0)?.into_iter().rev();
-        let read = kept.map_while(|Publication { manifest: content, signature, .. }| {
+        let kept = match self.store.publications_after(0) {
+            Err(StoreError::Corrupt) => Vec::new(),
+            kept => kept?,
+        };
+        let (newest, mut manifests) = (last.sequence, vec![last]);
+        let before = kept.into_iter().rev().filter(|kept| kept.sequence < newest);
+        let read = before.map_while(|Publication { manifest: content, signature, .. }| {
             SignedManifest { content, signature }.verify(&pin).ok()
         });
-        let mut manifests: Vec<_> = read.collect();
+        manifests.extend(read);
         manifests.reverse();
         Ok(manifests)
     }

@@ -6,8 +6,8 @@
 //!   is on probation until its first admitted call; there is room for some, and the largest crowd
 //!   gives way (`probation`). So silent, half-open and slow ones cannot keep others
 //!   out, however many they are.
-//! - **Each account** gets a few connections, calls and streams at a time (`accounts`), so that no
-//!   handful of credentials takes what there is for all.
+//! - **Each account** gets a few connections, calls and streams at a time, and each tenant a part of
+//!   them (`accounts`), so that no handful of credentials takes what there is for all.
 //! - **How long.** For the handshake, for the first call, for a call, without a call, without
 //!   progress, and in all (`activity`).
 //! - **How much.** Calls and streams at a time in all and on one connection; control frames per
