@@ -12,7 +12,10 @@ use acquaint_proto::{Method, Reason, Refusal};
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use tonic::Status;
-use tracing::{Span, field::Empty};
+use tracing::{
+    Span,
+    field::{Empty, display},
+};
 
 use super::access::{self, Entrance};
 use crate::{
@@ -153,7 +156,7 @@ impl Admitted {
                     Err(_) => None,
                 };
                 let tenant = tenant.ok_or_else(unknown)?;
-                Span::current().record("tenant", tenant.name().as_str());
+                Span::current().record("tenant", display(tenant.name()));
                 Ok(tenant)
             }
             _ => Err(Refusal::new(Reason::Internal)),

@@ -18,7 +18,7 @@ use super::{
 pub(super) use self::epoch::read_epoch;
 pub(super) use self::log::history;
 pub(super) use self::publication::{publications_after, read_last_publication};
-pub(super) use self::quota::{FORGOTTEN_MAX, quota};
+pub(super) use self::quota::{FORGOTTEN_MAX, STEP_QUOTAS_MAX, quota};
 pub(super) use self::rows::scan_after;
 
 /// Most records that one step of a long removal takes away. A charge that comes meanwhile waits for
@@ -73,8 +73,8 @@ impl Command {
             Self::DropEpoch(_)
             | Self::PruneLog(_)
             | Self::PrunePublications(_)
-            | Self::ForgetCharges { .. }
-            | Self::ForgetRested { .. } => STEP_RECORDS_MAX,
+            | Self::ForgetCharges { .. } => STEP_RECORDS_MAX,
+            Self::ForgetRested { .. } => STEP_QUOTAS_MAX,
             _ => 0,
         }
     }

@@ -8,12 +8,16 @@ use super::super::error::Fault;
 use super::super::{
     ChargeOutcome, ChargeRequest, REPEAT_FREE_MS, StoreError, tables, writer::GROUP_COMMANDS_MAX,
 };
-use super::{Execution, Outcome, STEP_RECORDS_MAX, read_epoch, remove_lowest};
+use super::{Execution, Outcome, read_epoch, remove_lowest};
 use crate::admission::bucket::{Bucket, QuotaPolicy, QuotaState};
 
 /// Most charges forgotten in one transaction. More than a group can add, so that a backlog
 /// shrinks; few enough for the transaction to stay short.
 pub(in super::super) const FORGOTTEN_MAX: usize = 2 * GROUP_COMMANDS_MAX;
+
+/// Most quotas that one step looks at. A charge that comes meanwhile waits for it, and this is done
+/// while people look up: few milliseconds, whether many are rested or none.
+pub(in super::super) const STEP_QUOTAS_MAX: usize = 4_096;
 
 /// What an account has used of its credit under an epoch, and what is left.
 struct CreditUse {
@@ -98,7 +102,7 @@ impl Execution<'_> {
         let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let (mut rested, mut last, mut n_read) = (Vec::new(), None, 0);
         for record in
-            self.quotas.range::<&[u8; 16]>((from, Bound::Unbounded))?.take(STEP_RECORDS_MAX)
+            self.quotas.range::<&[u8; 16]>((from, Bound::Unbounded))?.take(STEP_QUOTAS_MAX)
         {
             let (account, bucket) = record?;
             // What is damaged is left to whoever needs it.
@@ -112,7 +116,7 @@ impl Execution<'_> {
             self.quotas.remove(account)?;
         }
         self.written |= !rested.is_empty();
-        Ok(last.filter(|_| n_read == STEP_RECORDS_MAX))
+        Ok(last.filter(|_| n_read == STEP_QUOTAS_MAX))
     }
 }
 

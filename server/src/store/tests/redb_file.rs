@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use super::conformance::{Harness, conformance};
 use super::*;
 use crate::admission::bucket::Bucket;
-use crate::store::execute::{FORGOTTEN_MAX, STEP_RECORDS_MAX};
+use crate::store::execute::{FORGOTTEN_MAX, STEP_QUOTAS_MAX};
 use crate::store::tables::{self, Operation};
 use crate::store::{Credit, History, LoggedChange, REPEAT_FREE_MS, RedbStore};
 
@@ -221,7 +221,7 @@ async fn expired_charges_are_purged() {
 /// More accounts than one step takes, every third of them not rested yet.
 #[tokio::test]
 async fn rested_accounts_and_old_charges_are_forgotten() {
-    const ACCOUNTS: u32 = 2 * STEP_RECORDS_MAX as u32 + 100;
+    const ACCOUNTS: u32 = 4 * STEP_QUOTAS_MAX as u32 + 100;
     let day = 86_400_000;
     let file = RedbFile::new();
     drop(file.try_open().unwrap());
