@@ -8,15 +8,12 @@ use acquaint_core::{
     keys::CredentialKey,
     manifest::{ManifestPin, TenantName},
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval_at},
-};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    admission::Gate,
+    admission::{Gate, rest},
     clock::Clock,
     config::{TenantSettings, TransportShare},
     directory::{Directory, PublishHandle, Publisher, RotateHandle, Rotator},
@@ -29,9 +26,6 @@ use crate::{
 
 /// Told to an account that has all that it may have in the evaluator: about the time of a batch.
 const ACCOUNT_WAIT: Duration = Duration::from_millis(100);
-
-/// How often what says nothing any more is forgotten.
-const FORGET_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// What the rpcs of one tenant need.
 pub struct Tenant {
@@ -194,16 +188,7 @@ impl Tenant {
     /// Now and then forgets what the store keeps of accounts that says nothing any more; until the
     /// token is cancelled.
     pub(crate) async fn forget_rested(self: Arc<Self>, stop: CancellationToken) {
-        let mut turns = interval_at(Instant::now() + FORGET_INTERVAL, FORGET_INTERVAL);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let forget = async {
-            loop {
-                turns.tick().await;
-                if let Err(error) = self.gate.forget_rested().await {
-                    tracing::warn!(%error, "rested quotas could not be forgotten; tried again");
-                }
-            }
-        };
+        let forget = rest::forget_rested(&self.gate, rest::FORGET_INTERVAL);
         let _ = stop.run_until_cancelled(forget.instrument(self.span.clone())).await;
     }
 

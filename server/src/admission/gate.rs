@@ -106,9 +106,14 @@ impl Gate {
     ///
     /// # Errors
     /// [`StoreError`]; nothing is lost but room.
-    pub async fn forget_rested(&self) -> Result<(), StoreError> {
+    pub(super) async fn forget_rested(&self, now_ms: u64) -> Result<(), StoreError> {
         let refill_per_day = self.quotas.slowest_refill_per_day();
-        self.store.forget_rested(refill_per_day, self.clock.now_ms()).await
+        self.store.forget_rested(refill_per_day, now_ms).await
+    }
+
+    /// The time by which it charges.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// What is left of a caller's quota; `None`: there is no limit.
@@ -140,5 +145,42 @@ pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("quotas", &self.quotas).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use acquaint_core::credential::{Pseudonym, Scope};
+
+    use super::*;
+    use crate::{clock::ManualClock, store::RedbStore};
+
+    /// Closed: without a charge there is nothing to show for, and nothing is evaluated.
+    #[tokio::test]
+    async fn a_store_that_cannot_be_written_lets_nobody_through() {
+        let store = Arc::new(RedbStore::in_memory().unwrap());
+        let policy = QuotaPolicy { capacity: 100, refill_per_day: 1 };
+        let clock = Arc::new(ManualClock::at_ms(1_000));
+        let gate = Gate::new(Quotas::new(policy), Arc::<RedbStore>::clone(&store), clock);
+        let caller = Claims {
+            tenant: "demo".parse().unwrap(),
+            audience: "acquaint".parse().unwrap(),
+            pseudonym: Pseudonym([7; 16]),
+            scope: Scope::Discover,
+            class: 0,
+            issued_at: 0,
+            expires_at: 2,
+            account_since: 0,
+            key_id: 1,
+        };
+        let charge = || gate.charge(&caller, (1, false), &[1; 64], 2);
+        assert_eq!(charge().await.unwrap().elements(), 2);
+        store.close().await.unwrap();
+        let unavailable = |refusal: Refusal| tonic::Status::from(refusal).code();
+        // What was paid for before cannot be known to be a repeat.
+        let refused = charge().await.map_err(unavailable);
+        assert_eq!(refused.unwrap_err(), tonic::Code::Unavailable);
+        let refused = gate.quota(&caller).await.map_err(unavailable);
+        assert_eq!(refused.unwrap_err(), tonic::Code::Unavailable);
     }
 }

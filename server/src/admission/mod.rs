@@ -5,6 +5,7 @@ pub mod bucket;
 mod door;
 mod gate;
 mod quotas;
+pub(crate) mod rest;
 pub mod simulation;
 
 pub use door::{Admitted, Door, Peer};
