@@ -33,6 +33,11 @@ impl<K: Clone + Eq + Hash> Holdings<K> {
         drop(counts);
         Some(Held { holdings: Arc::clone(self), holder: holder.clone(), n })
     }
+
+    /// Whether a holder holds anything.
+    pub(crate) fn holds(&self, holder: &K) -> bool {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).contains_key(holder)
+    }
 }
 
 impl<K: Eq + Hash> Drop for Held<K> {
@@ -68,6 +73,7 @@ mod tests {
         let holdings = Holdings::new();
         let first = holdings.take(&"alice", 3, 5).unwrap();
         let _second = holdings.take(&"alice", 2, 5).unwrap();
+        assert!(holdings.holds(&"alice") && !holdings.holds(&"bob"));
         assert!(holdings.take(&"alice", 1, 5).is_none());
         assert!(holdings.take(&"alice", usize::MAX, 5).is_none());
         assert!(holdings.take(&"bob", 6, 5).is_none());

@@ -400,6 +400,39 @@ async fn calls_past_the_limits_are_shed() {
     world.stop_cut_off().await;
 }
 
+/// Slow readers of one account leave half of the streams to others.
+#[tokio::test]
+async fn an_account_has_one_stream_when_half_are_taken() {
+    let mut site = Site::new();
+    site.config.transport.streams = 4;
+    site.config.transport.streams_per_account = 4;
+    site.config.drain.deadline_ms = 100;
+    let world = with_users(site).await;
+    let newest = world.newest_snapshot().await;
+    let fetch = async |account: &str| {
+        let message =
+            acquaint_proto::v1::FetchSetRequest { snapshot: newest, ..Default::default() };
+        let answer = world.discovery().fetch_set(world.asks(account, message)).await?;
+        collect(answer.into_inner()).await.map(drop)
+    };
+    let credential = world.site.credential("greedy", Scope::Discover);
+    let block = frames::call(Method::DiscoveryFetchSet.path(), Some(credential.expose_text()));
+    let mut unread = http2(&world, &[(frames::INITIAL_WINDOW_SIZE, 0)]).await;
+    for id in [1, 3, 5, 7] {
+        unread.write_all(&frames::headers(id, &block, frames::END_HEADERS)).await.unwrap();
+        let message = frames::data(id, &frames::message(newest), frames::END_STREAM);
+        unread.write_all(&message).await.unwrap();
+    }
+    // Once the first two are taken, it has no more; and others have theirs.
+    let busy = async { while fetch("greedy").await.is_ok() {} };
+    timeout(PATIENCE, busy).await.unwrap();
+    for other in ["alice", "bob"] {
+        assert!(fetch("greedy").await.is_err());
+        fetch(other).await.unwrap();
+    }
+    world.stop_cut_off().await;
+}
+
 /// What one account holds keeps nobody else out, and neither do many connections of one account.
 #[tokio::test]
 async fn an_account_holds_a_few_places_and_no_more() {

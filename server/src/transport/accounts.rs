@@ -71,6 +71,12 @@ impl Accounts {
         self.streams.take(admitted)
     }
 
+    /// Whether the caller's account has a stream already.
+    pub(super) fn has_stream(&self, admitted: &Admitted) -> bool {
+        let Admitted::Holder(tenant, Claims { pseudonym, .. }) = admitted else { return false };
+        self.streams.accounts.holds(&(tenant.name().clone(), *pseudonym))
+    }
+
     /// A place for a call that anybody may make.
     pub(super) fn open_call(&self, network: Option<Network>) -> Option<OpenCallPlace> {
         self.open_calls.take(&network, 1, OPEN_CALLS_PER_NETWORK)

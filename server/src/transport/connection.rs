@@ -224,13 +224,21 @@ impl Calls {
         }
         let call = (Some(self.hub.calls.try_acquire().ok()?), accounts.call(admitted)?);
         let stream = match method.is_some_and(Method::streams_answer) {
-            true => {
-                let place = Arc::clone(&self.hub.streams).try_acquire_owned().ok()?;
-                Some((place, accounts.stream(admitted)?))
-            }
+            true => Some(self.stream_place(admitted)?),
             false => None,
         };
         Some(Room { call, stream, open_call: None })
+    }
+
+    /// A place for a stream. Half of them are for the first one of an account: a few accounts of
+    /// slow readers would otherwise keep everybody else from downloading.
+    fn stream_place(&self, admitted: &Admitted) -> Option<StreamPlace> {
+        let Hub { streams, accounts, limits, .. } = &*self.hub;
+        let few_left = streams.available_permits() <= limits.streams / 2;
+        if few_left && accounts.has_stream(admitted) {
+            return None;
+        }
+        Some((Arc::clone(streams).try_acquire_owned().ok()?, accounts.stream(admitted)?))
     }
 
     /// Answers a call that came to nothing. It cost its caller nothing, and this server a little:
